@@ -1,0 +1,36 @@
+/* Files: bounded reads, atomic writes, directories, locks. */
+#ifndef BERTH_BASE_FS_H
+#define BERTH_BASE_FS_H
+
+#include <sys/types.h>
+
+#include "base/buf.h"
+
+/*
+ * Reads the whole file into out (its cap applies). ENOENT is ERR_NOT_FOUND, a
+ * file that is not regular (or a socket, FIFO, device) ERR_CONFIG, the rest
+ * ERR_SYSTEM with errnum.
+ */
+int fs_read(const char *path, struct buf *out, struct err *err) MUST_CHECK;
+
+/*
+ * Writes a temporary file beside path, fsyncs it and renames it over path: a
+ * reader sees the old bytes or the new, and a symlink at path is replaced, not
+ * followed. The directory must exist.
+ */
+int fs_write_atomic(const char *path, const void *bytes, size_t len, mode_t mode,
+		    struct err *err) MUST_CHECK;
+
+/* mkdir -p with mode 0755 for what is missing. */
+int fs_mkdirs(const char *path, struct err *err) MUST_CHECK;
+
+/*
+ * Takes an exclusive flock on path (created 0600). Waits until deadline_ms of
+ * clock_mono_ms(), or not at all for 0: ERR_CONFLICT. *fd_out is the caller's.
+ */
+int fs_lock(const char *path, int64_t deadline_ms, int *fd_out, struct err *err) MUST_CHECK;
+
+/* Writes all bytes to a blocking descriptor. */
+int fs_write_all(int fd, const void *bytes, size_t len, struct err *err) MUST_CHECK;
+
+#endif
