@@ -1,0 +1,48 @@
+/*
+ * One process per layer in work: it inflates, hashes what comes out, and says
+ * diff_id and size at the end. The parent feeds it compressed bytes and never parses
+ * them itself. The worker is this program again (exec of /proc/self/exe), so that
+ * it holds no secret of the parent's memory.
+ */
+#ifndef BERTH_UNPACK_WORKER_H
+#define BERTH_UNPACK_WORKER_H
+
+#include "base/hash.h"
+#include "net/loop.h"
+#include "unpack/inflate.h"
+
+/* argv[0] of a worker; main() hands over to worker_main() when it sees it. */
+#define WORKER_ARGV0 "berth: unpack"
+int worker_main(int argc, char **argv);
+
+/* Tar bytes that one layer may inflate to: what dockerd would write to a disk anyway. */
+#define WORKER_OUTPUT_MAX_BYTES ((int64_t)256 * 1024 * 1024 * 1024)
+#define WORKER_PIPE_BYTES (1 * MIB)
+/* A worker that takes no byte and says nothing for so long is killed. */
+#define WORKER_STALL_MS 60000
+
+struct worker;
+
+struct worker_result {
+	uint8_t diff_id[SHA256_BYTES]; /* of the inflated bytes */
+	int64_t size_bytes;            /* inflated */
+};
+
+/* event: from the loop, when the worker can take bytes again or has ended. Must not wait. */
+typedef void worker_event_fn(void *arg);
+int worker_start(struct loop *loop, enum inflate_format format, worker_event_fn *event, void *arg,
+		 struct worker **out, struct err *err) MUST_CHECK;
+/* Kills it if it still runs; reaps. */
+void worker_free(struct worker *w);
+
+/*
+ * Offers bytes; returns how many were taken (0: pipe full, event() will come), or -1 when the
+ * worker has ended early: the cause is in *err (its own words: "gzip: bad checksum").
+ */
+ssize_t worker_feed(struct worker *w, const void *bytes, size_t len, struct err *err) MUST_CHECK;
+void worker_end_input(struct worker *w);
+
+/* 0 with *out, ERR_REFUSED etc. from the worker, or 1 while it still works. */
+int worker_result(struct worker *w, struct worker_result *out, struct err *err) MUST_CHECK;
+
+#endif
