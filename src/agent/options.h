@@ -1,0 +1,141 @@
+/*
+ * The options of all commands: one table gives flag, variable, key of berth.conf,
+ * type, default and help; parsing, `berth help`, berth(8) and the completions all
+ * read it. Precedence: flag > environment > file > default.
+ */
+#ifndef BERTH_AGENT_OPTIONS_H
+#define BERTH_AGENT_OPTIONS_H
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#define OPTIONS_CONFIG_PATH "/etc/berth/berth.conf"
+#define OPTIONS_FILE_MAX_BYTES (256 * KIB)
+#define OPTIONS_PREFIX "BERTH_"
+
+/* Commands that take options; a row of the table carries a set of them. */
+enum command_bit {
+	CMD_UP = 1 << 0,
+	CMD_PULL = 1 << 1,
+	CMD_STATUS = 1 << 2,
+	CMD_METADATA = 1 << 3,
+	CMD_VERSION = 1 << 4,
+	CMD_HELP = 1 << 5,
+};
+#define CMD_ALL (CMD_UP | CMD_PULL | CMD_STATUS | CMD_METADATA | CMD_VERSION | CMD_HELP)
+
+enum option_id {
+	OPT_IMAGE,
+	OPT_NAME,
+	OPT_PUBLISH,
+	OPT_ENV,
+	OPT_ENV_FILE,
+	OPT_VOLUME,
+	OPT_NETWORK,
+	OPT_RESTART,
+	OPT_MEMORY,
+	OPT_CPUS,
+	OPT_USER,
+	OPT_ENTRYPOINT,
+	OPT_LOG_DRIVER,
+	OPT_LOG_OPT,
+	OPT_LABEL,
+	OPT_ULIMIT,
+	OPT_CAP_ADD,
+	OPT_CAP_DROP,
+	OPT_READ_ONLY,
+	OPT_TMPFS,
+	OPT_INIT,
+	OPT_SHM_SIZE,
+	OPT_HOSTNAME,
+	OPT_ADD_HOST,
+	OPT_GPUS,
+	OPT_CONTAINER_JSON,
+	OPT_COMMAND,
+	OPT_HEALTH_LISTEN,
+	OPT_PROBE,
+	OPT_PULL,
+	OPT_ON_FAILURE,
+	OPT_READY_TIMEOUT,
+	OPT_PROBE_INTERVAL,
+	OPT_PROBE_TIMEOUT,
+	OPT_PROBE_RISE,
+	OPT_PROBE_FALL,
+	OPT_DRAIN_TIMEOUT,
+	OPT_STOP_ON_EXIT,
+	OPT_REGISTRY_USER,
+	OPT_REGISTRY_PASSWORD,
+	OPT_PLATFORM,
+	OPT_DOCKER_HOST,
+	OPT_STATE_DIR,
+	OPT_RUN_DIR,
+	OPT_JSON,
+	OPT_WATCH,
+	OPT_CONFIG,
+	OPT_LOG_FORMAT,
+	OPT_QUIET,
+	OPT_VERBOSE,
+	OPT_HELP,
+	OPT_MAN,
+	OPT_COMPLETION,
+	OPT__COUNT
+};
+
+enum option_type {
+	OPTION_STRING,
+	OPTION_LIST,     /* repeatable; comma-separated in variables and file, "\," is a comma */
+	OPTION_FLAG,     /* no argument; true|false in variables and file */
+	OPTION_DURATION, /* "500ms", "2s", "5m", "1h" → milliseconds */
+	OPTION_COUNT,    /* whole number, 1-1000 */
+	OPTION_CHOICE    /* one of `choices` */
+};
+
+struct option_row {
+	const char *flag;     /* long name without "--"; NULL: arguments only */
+	const char *variable; /* also the key of berth.conf; NULL: flag only */
+	const char *arg;      /* metavariable */
+	const char *fallback; /* default as text; NULL: none */
+	const char *choices;  /* "newer|missing|always|never" */
+	const char *help;     /* one sentence or two, no full stop needed */
+	unsigned int commands;
+	enum option_type type;
+	char letter; /* short flag or 0 */
+};
+
+extern const struct option_row option_table[OPT__COUNT];
+
+/* The row that a short letter means to a command (an earlier row wins: -v is --volume for up); or NULL. */
+const struct option_row *option_by_letter(char letter, unsigned int command);
+
+struct options {
+	struct {
+		struct strv values;  /* as given; one element unless OPTION_LIST */
+		const char *source;  /* "--name", "BERTH_NAME", "default"; static or owned below */
+		int64_t number;      /* of durations, counts and flags */
+	} v[OPT__COUNT];
+	struct strv sources;         /* owns what `source` points at */
+};
+
+/*
+ * Reads argv (behind the command's name), then the environment, then the file
+ * (--config, BERTH_CONFIG or OPTIONS_CONFIG_PATH; only a named file must exist).
+ * Keys of the file that are not BERTH_* and not set yet are put into the environment (AWS_REGION,
+ * HTTPS_PROXY …). ERR_USAGE for flags, ERR_CONFIG for variables and the file; messages name the
+ * flag, variable or line. max_args: how many positional arguments are taken (the first is IMAGE
+ * for up and pull); more are ERR_USAGE.
+ */
+int options_parse(struct options *o, unsigned int command, int argc, char **argv, struct strv *positional,
+		  struct err *err) MUST_CHECK;
+void options_free(struct options *o);
+
+/* NULL when not given and without default. */
+const char *opt_str(const struct options *o, enum option_id id);
+const struct strv *opt_list(const struct options *o, enum option_id id);
+int64_t opt_number(const struct options *o, enum option_id id); /* ms for durations */
+bool opt_flag(const struct options *o, enum option_id id);
+bool opt_given(const struct options *o, enum option_id id); /* not from the default */
+
+/* "1500" is refused, "1.5s" too: whole numbers with ms, s, m or h, below a year. */
+int duration_parse(const char *text, int64_t *ms_out, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,64 @@
+#include "cmd/cmd.h"
+
+#include <unistd.h>
+
+#include "base/log.h"
+
+static void setup_log(const struct options *o)
+{
+	enum log_format format = streq(opt_str(o, OPT_LOG_FORMAT), "json") ? LOG_JSON : LOG_TEXT;
+	enum log_level max = opt_flag(o, OPT_QUIET)	? LOG_LEVEL_WARNING
+			     : opt_flag(o, OPT_VERBOSE) ? LOG_LEVEL_DEBUG
+							: LOG_LEVEL_INFO;
+
+	log_setup(format, max);
+}
+
+static int run(struct invocation *in, int argc, char **argv, struct err *err)
+{
+	const struct command *c = in->command;
+
+	if (options_parse(&in->options, c->bit, argc, argv, &in->positional, err) < 0)
+		return -1;
+	setup_log(&in->options);
+	if (opt_flag(&in->options, OPT_HELP)) {
+		struct invocation help = { .command = command_find("help") };
+		strv_add(&help.positional, c->name);
+		int result = cmd_help(&help, err);
+		strv_free(&help.positional);
+		return result;
+	}
+	if (in->positional.n > c->max_positional)
+		return err_set(err, ERR_USAGE, "unexpected argument '%s'", in->positional.v[c->max_positional]);
+	return c->run(in, err);
+}
+
+/* A full disk behind stdout must not look like success. */
+static int flush_stdout(struct err *err)
+{
+	return fflush(stdout) == 0 ? 0 : err_set(err, ERR_FAILED, "standard output cannot be written");
+}
+
+int main(int argc, char **argv)
+{
+	struct invocation in = { 0 };
+	struct err err = { 0 };
+
+	const char *name = argc < 2 ? "help" : argv[1];
+	if (streq(name, "--help") || streq(name, "-h"))
+		name = "help";
+	if (streq(name, "--version"))
+		name = "version";
+	in.command = command_find(name);
+	if (!in.command) {
+		err_set(&err, ERR_USAGE, "there is no command '%s'", name);
+		err_hint(&err, "see `berth help`");
+	} else if (run(&in, argc > 1 ? argc - 1 : 1, argc > 1 ? argv + 1 : argv, &err) == 0) {
+		(void)flush_stdout(&err); /* its error is looked at below */
+	}
+	if (err.kind != ERR_NONE)
+		log_err(LOG_LEVEL_ERROR, &err);
+	options_free(&in.options);
+	strv_free(&in.positional);
+	return err_exit_code(&err);
+}
