@@ -78,7 +78,7 @@ struct json *json_ensure_array(struct json *obj, const char *name);
 void json_remove(struct json *obj, const char *name);
 struct json *json_clone(const struct json *v);
 
-/* RFC 7396 merge patch: objects member by member, null removes, the rest replaces. */
+/* RFC 7396 merge patch: objects member by member, null removes, the rest replaces. Both are objects. */
 void json_merge(struct json *target, const struct json *patch);
 
 /* Text; caller frees. sorted: members in byte order at each level, for hashing. */
