@@ -12,7 +12,11 @@ BODY_MAX = 64 << 20
 
 
 class BadRequest(Exception):
-    """The bytes are no HTTP/1 request."""
+    """The bytes are no HTTP/1 request: why, and (some of) the bytes."""
+
+    def __init__(self, why, data=b""):
+        super().__init__(why)
+        self.data = data
 
 
 @dataclass
@@ -113,14 +117,14 @@ def parse_head(head):
         first, *rest = head.decode("latin-1").split("\r\n")[:-2]
         method, target, version = first.split(" ")
     except ValueError as error:
-        raise BadRequest(f"bad request line: {head[:80]!r}") from error
+        raise BadRequest("bad request line", head) from error
     if not version.startswith("HTTP/1."):
-        raise BadRequest(f"bad version: {version!r}")
+        raise BadRequest("bad version", head)
     headers = []
     for line in rest:
         name, colon, value = line.partition(":")
         if not colon or not name or name != name.strip():
-            raise BadRequest(f"bad header line: {line!r}")
+            raise BadRequest("bad header line", head)
         headers.append((name, value.strip(" \t")))
     return method, target, version, headers
 
@@ -128,12 +132,15 @@ def parse_head(head):
 async def read_request(reader):
     """The next request of a connection, or None at its clean end."""
     from asyncio import IncompleteReadError, LimitOverrunError
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except IncompleteReadError as error:
-        if error.partial:
-            raise BadRequest(f"connection ended inside a head: {error.partial[:80]!r}") from error
+    first = await reader.read(1)
+    if not first:
         return None
+    if not first.isalpha():  # TLS to a plain port, say: it would wait for ever for its answer
+        raise BadRequest("no HTTP", first + await reader.read(HEAD_MAX))
+    try:
+        head = first + await reader.readuntil(b"\r\n\r\n")
+    except IncompleteReadError as error:
+        raise BadRequest("connection ended inside a head", first + error.partial) from error
     except LimitOverrunError as error:
         raise BadRequest("head too large") from error
     method, target, version, headers = parse_head(head)

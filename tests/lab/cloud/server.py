@@ -25,6 +25,7 @@ class Connection:
     tls: Optional[str] = None  # version agreed
     sni: Optional[str] = None
     error: Optional[str] = None  # of the handshake, or of bytes that were no HTTP
+    garbage: bytes = b""  # those bytes
 
 
 class Exchange:
@@ -148,7 +149,7 @@ class Server:
 
     def received(self):
         """All request bytes so far, for canaries."""
-        return b"\n".join(r.raw for r in list(self.requests))
+        return b"\n".join([r.raw for r in list(self.requests)] + [c.garbage for c in list(self.connections)])
 
     def now(self):
         return time.time() + self.clock_offset
@@ -312,7 +313,7 @@ class Server:
             try:
                 request = await read_request(reader)
             except BadRequest as error:
-                record.error = str(error)
+                record.error, record.garbage = str(error), error.data
                 writer.write(text(400, str(error), [("Connection", "close")]).head(self.now()))
                 return
             if request is None:
