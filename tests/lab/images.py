@@ -1,0 +1,92 @@
+"""The lab's images: made once into the cache, read back, pushed to registries.
+
+A name is RECIPE or RECIPE:TAG; `labctl images` lists them.
+"""
+
+import hashlib
+import importlib
+import inspect
+import os
+import subprocess
+import time
+from pathlib import Path
+
+from . import oci, paths
+from .paths import CACHE, LabError
+
+# recipe: module, function in it (called with an oci.Layout), tags it makes (the default first)
+RECIPES = {
+    "small": ("recipes_small", "small", ("latest",)),
+    "webapp": ("recipes_small", "webapp", ("v1", "v2", "health")),
+}
+
+
+def names() -> list[str]:
+    """Every image as RECIPE:TAG."""
+    return [f"{recipe}:{tag}" for recipe, (_, _, tags) in RECIPES.items() for tag in tags]
+
+
+def get(name: str) -> oci.Image:
+    """The image of that name, made now if the cache lacks it."""
+    recipe, _, tag = name.partition(":")
+    return oci.read(layout(recipe), tag or RECIPES[recipe][2][0])
+
+
+def layout(recipe: str) -> Path:
+    """The OCI layout directory of a recipe, made now if the cache has none of its present text."""
+    module_name, function, _ = RECIPES[recipe]
+    module = importlib.import_module(f".{module_name}", __package__)
+    text = inspect.getsource(module) + inspect.getsource(oci)
+    made = CACHE / "images" / f"{recipe}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    if made.is_dir():
+        return made
+    with paths.lock(CACHE / "images" / f"{recipe}.lock"):
+        if made.is_dir():
+            return made
+        making = made.with_suffix(".making")
+        subprocess.run(["rm", "-rf", making, *made.parent.glob(f"{recipe}-*")], check=True)
+        new = oci.Layout(making)
+        getattr(module, function)(new)
+        new.write()
+        os.sync()
+        making.rename(made)
+    return made
+
+
+def push(name: str, registry, repository: str, tag: str | None = None) -> str:
+    """Push an image into a lab.Registry with skopeo; the reference an engine pulls.
+
+    Indexes go with everything they list, and every digest stays what it is in the layout.
+    """
+    image = get(name)
+    tag = tag or image.tag
+    argv = ["skopeo", "--insecure-policy", "copy", "--quiet", "--all", "--preserve-digests"]
+    if registry.user:
+        argv.append(f"--dest-creds={registry.user}:{registry.password}")
+    argv.append(f"--dest-tls-verify={'true' if registry.tls else 'false'}")
+    source = f"oci:{image.layout}:{image.tag}"
+    reference = f"{registry.host}/{repository}:{tag}"
+    # A home of its own: the layer locations skopeo remembers are of registries long gone.
+    with paths.scratch() as home:
+        registry.ns.check(
+            [*argv, source, f"docker://{reference}"],
+            env={"HOME": home, "XDG_RUNTIME_DIR": home},
+            ca=registry.ca,
+            timeout=300,
+        )
+    return reference
+
+
+def make_all(recipes, report=print):
+    """Make these recipes' images; for `labctl images`."""
+    for recipe in recipes:
+        start = time.monotonic()
+        try:
+            path = layout(recipe)
+        except Exception as error:
+            raise LabError(f"image {recipe}: {error}") from error
+        took = time.monotonic() - start
+        for tag in RECIPES[recipe][2]:
+            image = oci.read(path, tag)
+            report(f"{recipe}:{tag} {len(image.layers)} layers, {image.size_bytes >> 10} KiB")
+        report(f"{recipe}: {took:.1f} s")

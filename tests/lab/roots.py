@@ -1,0 +1,77 @@
+"""Root file systems of other Debian suites, for engines newer than the machine's; kept in the cache."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from . import paths
+from .paths import CACHE, LabError
+
+# The standalone packages are what docker.io of the newer suites takes instead of all of systemd.
+PACKAGES = {
+    "trixie": ("docker.io", "ca-certificates", "iptables"),
+    "sid": (
+        "docker.io",
+        "ca-certificates",
+        "iptables",
+        "systemd-standalone-sysusers",
+        "systemd-standalone-tmpfiles",
+    ),
+}
+
+
+def mirror() -> str:
+    """The Debian mirror this machine itself installs from."""
+    targets = paths.check(
+        ["apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)"]
+    )
+    for line in targets.splitlines():
+        origin, codename, uri = line.split(maxsplit=2)
+        if origin == "Debian" and "-" not in codename:
+            return uri
+    raise LabError("apt knows no Debian mirror here: has `apt-get update` been run?")
+
+
+def bootstrap(suite: str, target: Path, packages, extra=()):
+    """Install a minimal Debian of that suite with packages into target."""
+    paths.check(
+        [
+            *("mmdebstrap", "--quiet", "--variant=minbase"),
+            # A mirror that is a snapshot keeps the dates of its day.
+            '--aptopt=Acquire::Check-Valid-Until "false"',
+            '--dpkgopt=force-unsafe-io',
+            f"--include={','.join(packages)}",
+            *extra,
+            *(suite, target, mirror()),
+        ]
+    )
+
+
+def ensure(suite: str) -> Path:
+    """The root of that suite, made now if the cache has none of this recipe."""
+    recipe = hashlib.sha256(" ".join(PACKAGES[suite]).encode()).hexdigest()[:12]
+    root = CACHE / "roots" / f"{suite}-{recipe}"
+    if root.is_dir():
+        return root
+    with paths.lock(CACHE / "roots" / f"{suite}.lock"):
+        if root.is_dir():
+            return root
+        for old in root.parent.glob(f"{suite}-*"):
+            subprocess.run(["rm", "-rf", old], check=True)
+        making = root.with_suffix(".making")
+        bootstrap(suite, making, PACKAGES[suite])
+        # The targets of the bind mounts that give an engine its private names and trust.
+        for name in ("etc/hosts", "etc/resolv.conf"):
+            file = making / name
+            file.unlink(missing_ok=True)
+            file.touch()
+        (making / "etc/docker").mkdir(exist_ok=True)
+        os.sync()
+        making.rename(root)
+    return root
+
+
+def engine_suites() -> tuple[str, ...]:
+    return tuple(PACKAGES)
