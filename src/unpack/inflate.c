@@ -1,0 +1,88 @@
+#include "unpack/inflate.h"
+
+#include "base/mem.h"
+#include "unpack/inflate_format.h"
+
+/* What inflate.h promises of one piece of output. */
+#define PIECE_MAX_BYTES (1 * MIB)
+
+struct inflate {
+	const struct inflate_decoder *decoder;
+	void *state;
+	uint8_t *buffer;
+};
+
+static void *plain_new(void)
+{
+	return NULL;
+}
+
+static void plain_free(void *state)
+{
+	(void)state;
+}
+
+static int plain_feed(void *state, const uint8_t *bytes, size_t len, const struct inflate_output *out,
+		      struct err *err)
+{
+	(void)state;
+	while (len) {
+		size_t piece = len < PIECE_MAX_BYTES ? len : PIECE_MAX_BYTES;
+		if (out->sink(out->arg, bytes, piece, err) < 0)
+			return -1;
+		bytes += piece;
+		len -= piece;
+	}
+	return 0;
+}
+
+/* Plain bytes have no end of their own: their length is the blob's, which the caller checks. */
+static int plain_end(void *state, struct err *err)
+{
+	(void)state;
+	(void)err;
+	return 0;
+}
+
+static const struct inflate_decoder inflate_plain = { plain_new, plain_free, plain_feed, plain_end };
+
+static const struct inflate_decoder *const decoders[] = {
+	[INFLATE_PLAIN] = &inflate_plain,
+	[INFLATE_GZIP] = &inflate_gzip,
+	[INFLATE_ZSTD] = &inflate_zstd,
+};
+
+int inflate_new(enum inflate_format format, struct inflate **out, struct err *err)
+{
+	if ((size_t)format >= ARRAY_LEN(decoders))
+		return err_set(err, ERR_REFUSED, "unknown compression %d", (int)format);
+
+	struct inflate *x = xcalloc(1, sizeof *x);
+	x->decoder = decoders[format];
+	x->state = x->decoder->new();
+	x->buffer = format == INFLATE_PLAIN ? NULL : xmalloc(INFLATE_OUT_BYTES);
+	*out = x;
+	return 0;
+}
+
+void inflate_free(struct inflate *x)
+{
+	if (!x)
+		return;
+	x->decoder->free(x->state);
+	free(x->buffer);
+	free(x);
+}
+
+int inflate_feed(struct inflate *x, const void *bytes, size_t len, inflate_sink_fn *sink, void *arg,
+		 struct err *err)
+{
+	const struct inflate_output out = { sink, arg, x->buffer };
+
+	return len ? x->decoder->feed(x->state, bytes, len, &out, err) : 0;
+}
+
+int inflate_end(struct inflate *x, struct err *err)
+{
+	return x->decoder->end(x->state, err);
+}
