@@ -1,0 +1,104 @@
+#include "agent/board.h"
+
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+/*
+ * A ring of copies: the writer fills the next slot and then names it. A reader
+ * that is overtaken while it copies (by SLOTS - 1 publications) notices and copies again.
+ */
+#define SLOTS 8
+
+struct board {
+	struct snapshot slots[SLOTS];
+	atomic_uint_fast64_t current; /* publications so far; the slot is this modulo SLOTS */
+};
+
+static const char *const names[BOARD_STATUSES] = {
+	[BOARD_STARTING] = "starting", [BOARD_PULLING] = "pulling", [BOARD_READY] = "ready",
+	[BOARD_DRAINING] = "draining", [BOARD_FAILED] = "failed",   [BOARD_UNHEALTHY] = "unhealthy",
+};
+
+struct board *board_new(void)
+{
+	return xcalloc(1, sizeof(struct board));
+}
+
+void board_free(struct board *b)
+{
+	free(b);
+}
+
+void board_publish(struct board *b, struct snapshot *s)
+{
+	uint_fast64_t n = atomic_load_explicit(&b->current, memory_order_relaxed);
+	const struct snapshot *last = &b->slots[n % SLOTS];
+
+	if (!s->since_ms || s->status != last->status)
+		s->since_ms = clock_wall_ms();
+	b->slots[(n + 1) % SLOTS] = *s;
+	atomic_store_explicit(&b->current, n + 1, memory_order_release);
+}
+
+void board_read(const struct board *b, struct snapshot *out)
+{
+	uint_fast64_t before, after;
+
+	do {
+		before = atomic_load_explicit(&b->current, memory_order_acquire);
+		*out = b->slots[before % SLOTS];
+		atomic_thread_fence(memory_order_acquire);
+		after = atomic_load_explicit(&b->current, memory_order_relaxed);
+	} while (after - before >= SLOTS - 1);
+}
+
+const char *board_status_name(enum board_status status)
+{
+	return names[status];
+}
+
+static void set_optional(struct json *o, const char *name, const char *value)
+{
+	if (*value)
+		json_set_str(o, name, value);
+	else
+		json_set_str(o, name, NULL);
+}
+
+static void set_details(struct json *o, const struct snapshot *s)
+{
+	char when[CLOCK_RFC3339_SIZE];
+
+	clock_rfc3339(s->started_ms, when);
+	json_set_str(o, "phase", s->phase);
+	set_optional(o, "store", s->store);
+	json_set_str(o, "started", when);
+	if (s->ready_after_ms)
+		json_set_int(o, "ready_after_ms", s->ready_after_ms);
+	json_set_int(o, "pull_bytes", s->pull_bytes);
+	json_set_int(o, "pull_total_bytes", s->pull_total_bytes);
+	json_set_int(o, "pull_ms", s->pull_ms);
+	json_set_int(o, "probes_passed", (int64_t)s->probes_passed);
+	json_set_int(o, "probes_failed", (int64_t)s->probes_failed);
+	json_set_int(o, "restart_count", s->restart_count);
+	json_set_int(o, "pid", s->pid);
+}
+
+struct json *board_json(const struct snapshot *s, bool all)
+{
+	struct json *o = json_new_object();
+	char when[CLOCK_RFC3339_SIZE];
+
+	clock_rfc3339(s->since_ms, when);
+	json_set_str(o, "status", names[s->status]);
+	set_optional(o, "reason", s->reason);
+	set_optional(o, "image", s->image);
+	set_optional(o, "digest", s->digest);
+	set_optional(o, "container", s->container);
+	json_set_str(o, "since", when);
+	if (all)
+		set_details(o, s);
+	return o;
+}

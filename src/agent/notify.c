@@ -1,0 +1,62 @@
+#include "agent/notify.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+static bool socket_address(struct sockaddr_un *addr, socklen_t *len)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	size_t n = path ? strlen(path) : 0;
+
+	if (!n || n >= sizeof addr->sun_path || (*path != '/' && *path != '@'))
+		return false;
+	*addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	memcpy(addr->sun_path, path, n);
+	if (*path == '@')
+		addr->sun_path[0] = '\0'; /* the abstract namespace (unix(7)) */
+	*len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+	return true;
+}
+
+void notify_send(const char *fmt, ...)
+{
+	struct sockaddr_un addr;
+	socklen_t len;
+
+	if (!socket_address(&addr, &len))
+		return;
+	va_list args;
+	va_start(args, fmt);
+	CLEANUP(freep) char *text = xvasprintf(fmt, args);
+	va_end(args);
+	CLEANUP(closep) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0)
+		(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&addr, len);
+}
+
+static int64_t number_of(const char *variable)
+{
+	const char *text = getenv(variable);
+	char *end;
+
+	if (!text || !*text)
+		return -1;
+	errno = 0;
+	long long n = strtoll(text, &end, 10);
+	return errno || *end || n < 0 ? -1 : n;
+}
+
+int64_t notify_watchdog_ms(void)
+{
+	int64_t usec = number_of("WATCHDOG_USEC");
+	int64_t pid = number_of("WATCHDOG_PID");
+
+	if (usec <= 0 || (pid > 0 && pid != getpid()))
+		return 0;
+	return usec / 1000;
+}

@@ -1,0 +1,232 @@
+#include "agent/progress.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+
+#define BAR_WIDTH 24
+#define ROWS_MAX 24 /* a terminal's height: more layers share one line */
+#define RATE_WINDOW_MS 2000
+
+struct layer {
+	char id[13]; /* the digest's first twelve digits, as docker shows it */
+	int64_t size, received;
+	enum layer_step step;
+};
+
+enum style { STYLE_NONE, STYLE_BARS, STYLE_LINES, STYLE_JSON };
+
+struct progress {
+	enum style style;
+	struct layer *layers;
+	size_t n;
+	char *image;
+	char activity[80];
+	size_t drawn_rows;   /* on the terminal now, below the log */
+	int64_t began_ms, drawn_ms;
+	int64_t rate_at_ms, rate_from_bytes, rate; /* bytes/s */
+};
+
+static const char *const step_names[LAYER_STEPS] = {
+	[LAYER_PRESENT] = "already there",
+	[LAYER_WAITING] = "waiting",
+	[LAYER_FETCHING] = "fetching",
+	[LAYER_VERIFIED] = "verified",
+};
+
+const char *size_text(int64_t bytes, char out[SIZE_TEXT_MAX])
+{
+	static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };
+	double v = (double)bytes;
+	size_t u = 0;
+
+	while (v >= 1000 && u + 1 < ARRAY_LEN(units)) {
+		v /= 1000;
+		u++;
+	}
+	(void)snprintf(out, SIZE_TEXT_MAX, u && v < 10 ? "%.1f %s" : "%.0f %s", v, units[u]);
+	return out;
+}
+
+static void clear_rows(void *arg)
+{
+	struct progress *p = arg;
+
+	if (p->drawn_rows)
+		fprintf(stderr, "\033[%zuA\r\033[J", p->drawn_rows);
+	p->drawn_rows = 0;
+	fflush(stderr);
+}
+
+static void totals(const struct progress *p, int64_t *received, int64_t *size)
+{
+	*received = *size = 0;
+	for (size_t i = 0; i < p->n; i++) {
+		if (p->layers[i].step == LAYER_PRESENT)
+			continue;
+		*received += p->layers[i].received;
+		*size += p->layers[i].size;
+	}
+}
+
+static size_t verified(const struct progress *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n; i++)
+		n += p->layers[i].step == LAYER_VERIFIED || p->layers[i].step == LAYER_PRESENT;
+	return n;
+}
+
+static void update_rate(struct progress *p, int64_t now, int64_t received)
+{
+	int64_t span = now - p->rate_at_ms;
+
+	if (span < RATE_WINDOW_MS && p->rate)
+		return;
+	if (span > 0)
+		p->rate = (received - p->rate_from_bytes) * 1000 / span;
+	if (span >= RATE_WINDOW_MS) {
+		p->rate_at_ms = now;
+		p->rate_from_bytes = received;
+	}
+}
+
+static void draw_row(const struct layer *l)
+{
+	char received[SIZE_TEXT_MAX], size[SIZE_TEXT_MAX];
+	int filled = l->size > 0 ? (int)(l->received * BAR_WIDTH / l->size) : BAR_WIDTH;
+
+	if (l->step == LAYER_PRESENT || l->step == LAYER_VERIFIED)
+		filled = BAR_WIDTH;
+	fprintf(stderr, "  %s [", l->id);
+	for (int i = 0; i < BAR_WIDTH; i++)
+		fputc(i < filled ? '=' : i == filled ? '>' : ' ', stderr);
+	fprintf(stderr, "] %7s / %-7s %s\n", size_text(l->received, received), size_text(l->size, size),
+		step_names[l->step]);
+}
+
+static void draw_bars(void *arg)
+{
+	struct progress *p = arg;
+	char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX], r[SIZE_TEXT_MAX];
+	struct winsize ws = { 0 };
+	int64_t received, size;
+	size_t room = ROWS_MAX, rows = 0;
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_row > 4)
+		room = (size_t)ws.ws_row - 3;
+	totals(p, &received, &size);
+	for (size_t i = 0; i < p->n && rows + 1 < room; i++) {
+		/* With more layers than rows, those at rest give way. */
+		if (p->n >= room && p->layers[i].step != LAYER_FETCHING)
+			continue;
+		draw_row(&p->layers[i]);
+		rows++;
+	}
+	fprintf(stderr, "  %zu of %zu layers, %s of %s, %s/s%s%s\n", verified(p), p->n, size_text(received, a),
+		size_text(size, b), size_text(p->rate, r), *p->activity ? "; " : "", p->activity);
+	p->drawn_rows = rows + 1;
+	fflush(stderr);
+}
+
+static void say_line(const struct progress *p)
+{
+	char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX], r[SIZE_TEXT_MAX];
+	int64_t received, size;
+
+	totals(p, &received, &size);
+	log_info("pull: %zu of %zu layers, %s of %s, %s/s%s%s", verified(p), p->n, size_text(received, a),
+		 size_text(size, b), size_text(p->rate, r), *p->activity ? "; " : "", p->activity);
+}
+
+static void redraw(struct progress *p, bool now_please)
+{
+	int64_t now = clock_mono_ms(), received, size;
+
+	if (p->style == STYLE_NONE || !p->image)
+		return;
+	if (!now_please && now - p->drawn_ms < (p->style == STYLE_BARS ? PROGRESS_DRAW_MS : PROGRESS_LINE_MS))
+		return;
+	totals(p, &received, &size);
+	update_rate(p, now, received);
+	p->drawn_ms = now;
+	if (p->style != STYLE_BARS) {
+		say_line(p);
+		return;
+	}
+	clear_rows(p);
+	draw_bars(p);
+}
+
+struct progress *progress_new(const struct options *options)
+{
+	struct progress *p = xcalloc(1, sizeof *p);
+
+	p->style = opt_flag(options, OPT_QUIET)	 ? STYLE_NONE
+		   : log_format() == LOG_JSON	 ? STYLE_JSON
+		   : isatty(STDERR_FILENO)	 ? STYLE_BARS
+						 : STYLE_LINES;
+	return p;
+}
+
+void progress_free(struct progress *p)
+{
+	if (!p)
+		return;
+	progress_end(p);
+	free(p);
+}
+
+void progress_begin(struct progress *p, const char *image, size_t n, const char *const *digests,
+		    const int64_t *sizes)
+{
+	progress_end(p);
+	p->image = xstrdup(image);
+	p->layers = xcalloc(n, sizeof *p->layers);
+	p->n = n;
+	for (size_t i = 0; i < n; i++) {
+		const char *hex = skip_prefix(digests[i], "sha256:") ?: digests[i];
+		(void)snprintf(p->layers[i].id, sizeof p->layers[i].id, "%.12s", hex);
+		p->layers[i].size = sizes[i];
+		p->layers[i].step = LAYER_WAITING;
+	}
+	p->began_ms = p->rate_at_ms = p->drawn_ms = clock_mono_ms();
+	p->rate = p->rate_from_bytes = 0;
+	if (p->style == STYLE_BARS)
+		log_around(clear_rows, draw_bars, p);
+}
+
+void progress_layer(struct progress *p, size_t i, enum layer_step step, int64_t received_bytes)
+{
+	struct layer *l = &p->layers[i];
+
+	l->received = received_bytes;
+	l->step = step;
+	redraw(p, false);
+}
+
+void progress_activity(struct progress *p, const char *what)
+{
+	(void)snprintf(p->activity, sizeof p->activity, "%s", what);
+	redraw(p, p->style == STYLE_BARS);
+}
+
+void progress_end(struct progress *p)
+{
+	if (!p->image)
+		return;
+	if (p->style == STYLE_BARS) {
+		clear_rows(p); /* the line that says how it ended takes their place */
+		log_around(NULL, NULL, NULL);
+	}
+	free(p->image);
+	free(p->layers);
+	p->image = NULL;
+	p->layers = NULL;
+	p->n = 0;
+	p->activity[0] = '\0';
+}

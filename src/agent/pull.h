@@ -1,0 +1,40 @@
+/*
+ * An image from the registry into the engine: resolve, ask the store what it lacks, and
+ * move blobs through digest, worker (diff_id) and store in lockstep. Bytes that are not
+ * verified never become an image.
+ */
+#ifndef BERTH_AGENT_PULL_H
+#define BERTH_AGENT_PULL_H
+
+#include "agent/board.h"
+#include "agent/context.h"
+#include "agent/progress.h"
+#include "oci/registry.h"
+
+struct pulled {
+	char image_id[80];      /* the engine's */
+	char digest[72];        /* of what the tag points at */
+	const char *store;      /* "load", or "" when the engine had everything */
+	bool was_present;
+	size_t n_layers, n_fetched;
+	int64_t bytes;          /* received, compressed */
+	int64_t took_ms;
+};
+
+struct pull_hooks {
+	/* Called as bytes arrive; must not wait. */
+	void (*bytes)(void *arg, int64_t received, int64_t total);
+	/* A step of the way begins: "resolve", "pull". */
+	void (*phase)(void *arg, const char *phase);
+	void *arg;
+};
+
+/*
+ * resolve_deadline_ms (clock_mono_ms, -1: none) bounds the part before the first blob: ERR_TIMEOUT.
+ * The image is in the engine under its name when this returns 0. A transfer whose digest was wrong is
+ * fetched once more; the engine's death is ERR_NETWORK, for the caller to retry.
+ */
+int pull_image(struct context *c, const struct reference *ref, int64_t resolve_deadline_ms,
+	       struct progress *progress, const struct pull_hooks *hooks, struct pulled *out, struct err *err) MUST_CHECK;
+
+#endif

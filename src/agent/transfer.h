@@ -1,0 +1,34 @@
+/*
+ * The moving part of a pull: blobs → workers and store, byte for byte in lockstep, until
+ * every layer is in the store's hands and verified.
+ */
+#ifndef BERTH_AGENT_TRANSFER_H
+#define BERTH_AGENT_TRANSFER_H
+
+#include "agent/context.h"
+#include "agent/progress.h"
+#include "agent/pull.h"
+#include "engine/store.h"
+#include "oci/blob.h"
+
+struct transfer_request {
+	struct registry *registry;
+	const struct store *store;
+	const struct store_image *image;
+	const struct image *resolved;
+	const bool *skip; /* layers that the engine has */
+	struct progress *progress;
+	const struct pull_hooks *hooks;
+};
+
+struct transfer_result {
+	size_t n_fetched;
+	int64_t bytes;
+	bool bad_bytes; /* set with ERR_REFUSED: the transfer, not the image, may be to blame */
+};
+
+/* Runs on the loop until the store has committed. The engine holds nothing of it otherwise. */
+int transfer_run(struct context *c, const struct transfer_request *req, struct transfer_result *out,
+		 struct err *err) MUST_CHECK;
+
+#endif
