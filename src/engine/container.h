@@ -6,7 +6,6 @@
 #define BERTH_ENGINE_CONTAINER_H
 
 #include "base/hash.h"
-#include "base/hash.h"
 #include "base/mem.h"
 #include "engine/docker.h"
 
@@ -26,10 +25,14 @@ struct container_spec {
 struct published_port {
 	char host_ip[46];      /* "" any */
 	uint16_t host_port;    /* 0: ephemeral */
+	uint16_t host_port_end; /* host_port, or the end of a range that Docker picks one from */
 	uint16_t container_port;
 	char proto[5];         /* "tcp", "udp", "sctp" */
 };
-/* "[IP:]HOST:CONTAINER[/proto]", ranges "8000-8010:8000-8010", "CONTAINER" alone, "[::1]:80:80"; appends to *out (caller frees). ERR_USAGE. */
+/*
+ * "[IP:]HOST:CONTAINER[/proto]", ranges "8000-8010:8000-8010" and "8000-8010:80", "CONTAINER" alone, "[::1]:80:80";
+ * appends to *out (caller frees). ERR_USAGE.
+ */
 int publish_parse(const char *text, struct published_port **out, size_t *n, struct err *err) MUST_CHECK;
 
 /*

@@ -1,0 +1,85 @@
+/* --env and --env-file, as docker/cli's opts/env.go and pkg/kvfile read them. */
+#include <ctype.h>
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "engine/container_options.h"
+
+#define ENV_FILE_MAX_BYTES (1 * MIB) /* execve(2) stops at a fraction of the stack limit, 2 MiB by default */
+
+int option_env(struct container_builder *b, const struct container_option *o, const char *text, struct err *err)
+{
+	struct json *list = json_ensure_array(b->body, o->key);
+	const char *value = strchr(text, '=') ? NULL : getenv(text);
+
+	if (!*text || *text == '=')
+		return err_set(err, ERR_USAGE, "\"%s\" has no name", text);
+	if (!value) {
+		/* A name alone that is not in our environment either: Docker unsets what the image says. */
+		json_add_str(list, text);
+		return 0;
+	}
+	CLEANUP(freep) char *pair = xasprintf("%s=%s", text, value);
+	json_add_str(list, pair);
+	return 0;
+}
+
+static int env_line(struct json *list, char *line, size_t number, struct err *err)
+{
+	while (isspace((unsigned char)*line))
+		line++;
+	size_t key_len = strcspn(line, "=");
+	if (!*line || *line == '#')
+		return 0;
+	if (!key_len)
+		return err_set(err, ERR_CONFIG, "line %zu has no name", number);
+	if (strcspn(line, " \t") < key_len)
+		return err_set(err, ERR_CONFIG, "line %zu: \"%.*s\" has white space in its name", number,
+			       (int)key_len, line);
+	if (line[key_len]) {
+		json_add_str(list, line);
+		return 0;
+	}
+	/* A name alone takes the value from our environment; unlike --env, one that is not set is left out. */
+	const char *value = getenv(line);
+	if (!value)
+		return 0;
+	CLEANUP(freep) char *pair = xasprintf("%s=%s", line, value);
+	json_add_str(list, pair);
+	return 0;
+}
+
+static int env_lines(struct json *list, char *text, struct err *err)
+{
+	char *line = skip_prefix(text, "\xef\xbb\xbf") ? text + 3 : text; /* a byte order mark */
+
+	for (size_t number = 1; line; number++) {
+		char *end = strchr(line, '\n');
+		char *next = end ? end + 1 : NULL;
+		if (end)
+			*end = '\0';
+		size_t len = strlen(line);
+		if (len && line[len - 1] == '\r')
+			line[len - 1] = '\0';
+		if (env_line(list, line, number, err) < 0)
+			return -1;
+		line = next;
+	}
+	return 0;
+}
+
+int option_env_file(struct container_builder *b, const struct container_option *o, const char *text,
+		    struct err *err)
+{
+	CLEANUP(buf_wipe) struct buf file = BUF_INIT(ENV_FILE_MAX_BYTES);
+
+	if (fs_read(text, &file, err) < 0) {
+		err->kind = ERR_CONFIG; /* its name came from the configuration */
+		return -1;
+	}
+	if (file.len && memchr(file.data, '\0', file.len))
+		return err_set(err, ERR_CONFIG, "%s holds a NUL byte", text);
+	if (file.len && env_lines(json_ensure_array(b->body, o->key), file.data, err) < 0)
+		return err_wrap(err, "%s", text);
+	return 0;
+}
