@@ -17,6 +17,8 @@ from .paths import CACHE, LabError
 # recipe: module, function in it (called with an oci.Layout), tags it makes (the default first)
 RECIPES = {
     "small": ("recipes_small", "small", ("latest",)),
+    "quickstart": ("recipes_debian", "quickstart", ("v1", "v2", "health")),
+    "big": ("recipes_debian", "big", ("latest",)),
     "webapp": ("recipes_small", "webapp", ("v1", "v2", "health")),
 }
 

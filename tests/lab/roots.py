@@ -1,4 +1,4 @@
-"""Root file systems of other Debian suites, for engines newer than the machine's; kept in the cache."""
+"""Debian root file systems, kept in the cache: for engines newer than the machine's, and for images."""
 
 import hashlib
 import os
@@ -11,6 +11,7 @@ from .paths import CACHE, LabError
 
 # The standalone packages are what docker.io of the newer suites takes instead of all of systemd.
 PACKAGES = {
+    "bookworm": ("ca-certificates",),  # what images are made on
     "trixie": ("docker.io", "ca-certificates", "iptables"),
     "sid": (
         "docker.io",
@@ -72,6 +73,3 @@ def ensure(suite: str) -> Path:
         making.rename(root)
     return root
 
-
-def engine_suites() -> tuple[str, ...]:
-    return tuple(PACKAGES)
