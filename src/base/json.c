@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <math.h>
 
 #include <cjson/cJSON.h>
 
@@ -74,8 +73,8 @@ const char *json_string(const struct json *v)
 }
 
 /* The member; *out is left as it is when the member is absent or null and that is allowed. */
-static int typed(const struct json *obj, const char *name, bool (*is)(const struct json *), const char *type,
-		 bool optional, const struct json **out, struct err *err)
+static int typed(const struct json *obj, const char *name, bool (*is)(const struct json *),
+		 const char *type, bool optional, const struct json **out, struct err *err)
 {
 	const struct json *v = json_get(obj, name);
 
@@ -105,7 +104,8 @@ static bool is_bool(const struct json *v)
 	return cJSON_IsBool(node(v));
 }
 
-static int get_str(const struct json *obj, const char *name, bool optional, const char **out, struct err *err)
+static int get_str(const struct json *obj, const char *name, bool optional, const char **out,
+		   struct err *err)
 {
 	const struct json *v = NULL;
 
@@ -126,8 +126,8 @@ int json_opt_str(const struct json *obj, const char *name, const char **out, str
 	return get_str(obj, name, true, out, err);
 }
 
-static int get_int(const struct json *obj, const char *name, bool optional, int64_t min, int64_t max,
-		   int64_t *out, struct err *err)
+static int get_int(const struct json *obj, const char *name, bool optional, int64_t min,
+		   int64_t max, int64_t *out, struct err *err)
 {
 	const struct json *v = NULL;
 
@@ -136,18 +136,20 @@ static int get_int(const struct json *obj, const char *name, bool optional, int6
 	if (!v)
 		return 0;
 	double d = node(v)->valuedouble;
-	if (fabs(d) > (double)INTEGER_MAX)
+	if (d > (double)INTEGER_MAX || d < -(double)INTEGER_MAX)
 		return err_set(err, ERR_PROTOCOL, "%s: %.17g is too large", name, d);
-	if (d != trunc(d))
+	if (d != (double)(int64_t)d)
 		return err_set(err, ERR_PROTOCOL, "%s: %.17g is not a whole number", name, d);
 	if ((int64_t)d < min || (int64_t)d > max)
-		return err_set(err, ERR_PROTOCOL, "%s: %" PRId64 " is not between %" PRId64 " and %" PRId64,
-			       name, (int64_t)d, min, max);
+		return err_set(err, ERR_PROTOCOL,
+			       "%s: %" PRId64 " is not between %" PRId64 " and %" PRId64, name,
+			       (int64_t)d, min, max);
 	*out = (int64_t)d;
 	return 0;
 }
 
-int json_int(const struct json *obj, const char *name, int64_t min, int64_t max, int64_t *out, struct err *err)
+int json_int(const struct json *obj, const char *name, int64_t min, int64_t max, int64_t *out,
+	     struct err *err)
 {
 	return get_int(obj, name, false, min, max, out, err);
 }
@@ -179,12 +181,14 @@ int json_array(const struct json *obj, const char *name, const struct json **out
 	return typed(obj, name, json_is_array, "an array", false, out, err);
 }
 
-int json_opt_object(const struct json *obj, const char *name, const struct json **out, struct err *err)
+int json_opt_object(const struct json *obj, const char *name, const struct json **out,
+		    struct err *err)
 {
 	return typed(obj, name, json_is_object, "an object", true, out, err);
 }
 
-int json_opt_array(const struct json *obj, const char *name, const struct json **out, struct err *err)
+int json_opt_array(const struct json *obj, const char *name, const struct json **out,
+		   struct err *err)
 {
 	return typed(obj, name, json_is_array, "an array", true, out, err);
 }
@@ -295,110 +299,10 @@ void json_merge(struct json *target, const struct json *patch)
 		const char *name = json_name(v);
 		if (json_is_null(v))
 			json_remove(target, name);
-		else if (json_is_object(v)) /* into {} where there was none: its own nulls go (RFC 7396 §2) */
+		else if (json_is_object(v)) /* into {} where there was none: its own nulls go (RFC
+					       7396 §2) */
 			json_merge(json_ensure_object(target, name), v);
 		else
 			json_set(target, name, json_clone(v));
 	}
-}
-
-/*
- * Our own printer: cJSON's rounds whole numbers of 16 digits and writes large
- * ones with an exponent, which Go does not read as an integer.
- */
-struct printer {
-	FILE *f;
-	bool pretty, sorted;
-};
-
-static void print_string(FILE *f, const char *s)
-{
-	static const char plain[] = "\"\\\b\f\n\r\t", escaped[] = "\"\\bfnrt";
-
-	fputc('"', f);
-	for (; *s; s++) {
-		const char *at = strchr(plain, *s);
-		if (at)
-			fprintf(f, "\\%c", escaped[at - plain]);
-		else if ((unsigned char)*s < 0x20)
-			fprintf(f, "\\u%04x", (unsigned char)*s);
-		else
-			fputc(*s, f);
-	}
-	fputc('"', f);
-}
-
-static int compare_members(const void *a, const void *b)
-{
-	return strcmp(json_name(*(const struct json *const *)a), json_name(*(const struct json *const *)b));
-}
-
-static void print_value(const struct printer *p, const struct json *v, int depth);
-
-static void print_container(const struct printer *p, const struct json *v, int depth)
-{
-	bool object = json_is_object(v);
-	size_t n = json_count(v), i = 0;
-	CLEANUP(freep) const struct json **items = xcalloc(n, sizeof(*items));
-
-	for (const struct json *item = json_first(v); item; item = json_next(item))
-		items[i++] = item;
-	if (p->sorted && object)
-		qsort(items, n, sizeof *items, compare_members);
-	fputc(object ? '{' : '[', p->f);
-	for (i = 0; i < n; i++) {
-		if (i)
-			fputc(',', p->f);
-		if (p->pretty)
-			fprintf(p->f, "\n%*s", 2 * (depth + 1), "");
-		if (object) {
-			print_string(p->f, json_name(items[i]));
-			fputs(p->pretty ? ": " : ":", p->f);
-		}
-		print_value(p, items[i], depth + 1);
-	}
-	if (p->pretty && n)
-		fprintf(p->f, "\n%*s", 2 * depth, "");
-	fputc(object ? '}' : ']', p->f);
-}
-
-static void print_value(const struct printer *p, const struct json *v, int depth)
-{
-	const cJSON *c = node(v);
-
-	if (cJSON_IsString(c))
-		print_string(p->f, c->valuestring);
-	else if (cJSON_IsNumber(c))
-		fprintf(p->f, c->valuedouble == trunc(c->valuedouble) && fabs(c->valuedouble) < 1e21 ? "%.0f" : "%.17g",
-			c->valuedouble);
-	else if (cJSON_IsBool(c))
-		fputs(cJSON_IsTrue(c) ? "true" : "false", p->f);
-	else if (json_is_object(v) || json_is_array(v))
-		print_container(p, v, depth);
-	else
-		fputs("null", p->f);
-}
-
-static char *print(const struct json *v, bool pretty, bool sorted)
-{
-	char *text = NULL;
-	size_t len;
-	struct printer p = { .f = open_memstream(&text, &len), .pretty = pretty, .sorted = sorted };
-
-	if (!p.f)
-		abort();
-	print_value(&p, v, 0);
-	if (fclose(p.f) != 0)
-		abort(); /* no memory: the only way a memory stream fails */
-	return text;
-}
-
-char *json_print(const struct json *v, bool pretty)
-{
-	return print(v, pretty, false);
-}
-
-char *json_print_sorted(const struct json *v)
-{
-	return print(v, false, true);
 }

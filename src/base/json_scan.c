@@ -33,7 +33,8 @@ static int scan_value(struct scan *s);
 
 static int bad(struct scan *s, const char *what)
 {
-	return err_set(s->err, ERR_PROTOCOL, "not JSON: %s at byte %zu", what, (size_t)(s->p - s->start));
+	return err_set(s->err, ERR_PROTOCOL, "not JSON: %s at byte %zu", what,
+		       (size_t)(s->p - s->start));
 }
 
 static int bad_or_cut(struct scan *s, const char *what)
@@ -55,14 +56,16 @@ static bool take(struct scan *s, char c)
 	return true;
 }
 
-/* RFC 3629 §4: the length of the sequence at p, 0 when it is none: no overlong forms, no surrogates. */
+/* RFC 3629 §4: the length of the sequence at p, 0 when it is none: no overlong forms, no
+ * surrogates. */
 static size_t utf8_sequence(const char *p, const char *end)
 {
 	static const struct {
 		uint8_t first_low, first_high, second_low, second_high, len;
 	} rows[] = {
-		{ 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
-		{ 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
+		{ 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
+		{ 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 },
+		{ 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
 		{ 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
 	};
 	const uint8_t *u = (const uint8_t *)p;
@@ -70,7 +73,8 @@ static size_t utf8_sequence(const char *p, const char *end)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		if (u[0] < rows[i].first_low || u[0] > rows[i].first_high)
 			continue;
-		if (end - p < rows[i].len || u[1] < rows[i].second_low || u[1] > rows[i].second_high)
+		if (end - p < rows[i].len || u[1] < rows[i].second_low ||
+		    u[1] > rows[i].second_high)
 			return 0;
 		for (size_t k = 2; k < rows[i].len; k++)
 			if ((u[k] & 0xc0) != 0x80)
@@ -247,7 +251,8 @@ static void remember(struct scan *s, struct name name)
 	s->names[s->n_names++] = name;
 }
 
-/* Drops the names of the innermost object, which start at first; sorted, so that many cost n log n. */
+/* Drops the names of the innermost object, which start at first; sorted, so that many cost n log n.
+ */
 static int forget(struct scan *s, size_t first)
 {
 	struct name *names = s->names + first;
@@ -257,8 +262,10 @@ static int forget(struct scan *s, size_t first)
 		qsort(names, n, sizeof *names, compare_names);
 	for (size_t i = 1; i < n; i++)
 		if (compare_names(&names[i - 1], &names[i]) == 0)
-			return err_set(s->err, ERR_PROTOCOL, "JSON: name \"%.*s\" twice in one object",
-				       (int)(names[i].len < NAME_SHOWN_CHARS ? names[i].len : NAME_SHOWN_CHARS),
+			return err_set(s->err, ERR_PROTOCOL,
+				       "JSON: name \"%.*s\" twice in one object",
+				       (int)(names[i].len < NAME_SHOWN_CHARS ? names[i].len
+									     : NAME_SHOWN_CHARS),
 				       names[i].at);
 	s->n_names = first;
 	return 0;
@@ -286,7 +293,8 @@ static int scan_container(struct scan *s, char close)
 	size_t first_name = s->n_names;
 
 	if (++s->depth > s->limits->max_depth)
-		return err_set(s->err, ERR_LIMIT, "JSON nested deeper than %zu", s->limits->max_depth);
+		return err_set(s->err, ERR_LIMIT, "JSON nested deeper than %zu",
+			       s->limits->max_depth);
 	skip_space(s);
 	if (!take(s, close)) {
 		do {
@@ -295,7 +303,8 @@ static int scan_container(struct scan *s, char close)
 			skip_space(s);
 		} while (take(s, ','));
 		if (!take(s, close))
-			return bad_or_cut(s, close == '}' ? "',' or '}' was expected" : "',' or ']' was expected");
+			return bad_or_cut(s, close == '}' ? "',' or '}' was expected"
+							  : "',' or ']' was expected");
 	}
 	s->depth--;
 	return close == '}' ? forget(s, first_name) : 0;
@@ -319,7 +328,8 @@ static int scan_value(struct scan *s)
 	if (s->p == s->end)
 		return bad(s, "it ends");
 	if (++s->nodes > s->limits->max_nodes)
-		return err_set(s->err, ERR_LIMIT, "JSON of more than %zu values", s->limits->max_nodes);
+		return err_set(s->err, ERR_LIMIT, "JSON of more than %zu values",
+			       s->limits->max_nodes);
 	switch (*s->p) {
 	case '{':
 		s->p++;
@@ -345,7 +355,8 @@ int json_scan(const void *bytes, size_t len, const struct json_limits *limits, s
 	struct scan s = { .start = bytes, .p = bytes, .limits = limits, .err = err };
 
 	if (len > limits->max_bytes)
-		return err_set(err, ERR_LIMIT, "JSON of %zu bytes; at most %zu are read", len, limits->max_bytes);
+		return err_set(err, ERR_LIMIT, "JSON of %zu bytes; at most %zu are read", len,
+			       limits->max_bytes);
 	if (!len)
 		return err_set(err, ERR_PROTOCOL, "not JSON: empty");
 	s.end = s.start + len;

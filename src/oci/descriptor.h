@@ -17,6 +17,8 @@ struct media_type {
 
 /* The table's row, or NULL. Parameters (";charset=…") are cut off before. */
 const struct media_type *media_type_find(const char *name, size_t len);
+/* ERR_REFUSED for a type that is not in the table: by its own words where it is known (encrypted, schema 1, …). */
+int media_type_refuse(const char *name, struct err *err);
 
 /* A blob may not be larger than this: what EBS volumes and patience hold. */
 #define BLOB_MAX_BYTES ((int64_t)64 * 1024 * 1024 * 1024)
