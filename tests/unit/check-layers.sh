@@ -55,6 +55,8 @@ expect 1 engine/docker.c '#include <cJSON.h>'
 expect 1 aws/sigv4.c '#include <openssl/hmac.h>'
 expect 1 unpack/layer.c '#include <isa-l.h>'
 expect 1 oci/blob.c '#include <zstd.h>'
+expect 0 agent/health_internal.h '#include <microhttpd.h>'
+expect 1 agent/health.h '#include <microhttpd.h>'
 expect 1 agent/state.c '#include <microhttpd.h>'
 
 [ "$failures" = 0 ]
