@@ -1,4 +1,5 @@
-"""AWS's API as far as berth calls it: ECR's and ECR Public's GetAuthorizationToken, JSON 1.1, signed with SigV4."""
+"""AWS's API as far as berth calls it: ECR's and ECR Public's GetAuthorizationToken, JSON 1.1,
+signed with SigV4."""
 
 import base64
 import re
@@ -20,36 +21,56 @@ OPERATIONS = {
 _REGIONAL_HOST = re.compile(r"^(?:api\.)?(?:ecr|ecr-fips|ecr-public)\.([a-z0-9-]+)\.")
 
 
-def access_denied(action="ecr:GetAuthorizationToken", role="web", account="123456789012",
-                  instance="i-0123456789abcdef0"):
+def access_denied(
+    action="ecr:GetAuthorizationToken",
+    role="web",
+    account="123456789012",
+    instance="i-0123456789abcdef0",
+):
     """The refusal of a role whose policy lacks the action, as AWS words it."""
-    return Refused("AccessDeniedException",
-                   f"User: arn:aws:sts::{account}:assumed-role/{role}/{instance} is not authorized to perform: {action} "
-                   f"on resource: * because no identity-based policy allows the {action} action")
+    return Refused(
+        "AccessDeniedException",
+        f"User: arn:aws:sts::{account}:assumed-role/{role}/{instance} is not authorized to perform: {action} "
+        f"on resource: * because no identity-based policy allows the {action} action",
+    )
 
 
 ERRORS = {
     "AccessDenied": access_denied(),
     "Throttling": Refused("ThrottlingException", "Rate exceeded"),
-    "InternalFailure": Refused("InternalFailure", "The request processing has failed because of an unknown error.", 500),
-    "ServiceUnavailable": Refused("ServiceUnavailable", "Service is unable to handle request.", 503),
-    "ExpiredToken": Refused("ExpiredTokenException", "The security token included in the request is expired"),
-    "UnrecognizedClient": Refused("UnrecognizedClientException", "The security token included in the request is invalid."),
-    "InvalidSignature": Refused("InvalidSignatureException", "The request signature we calculated does not match the "
-                                "signature you provided. Check your AWS Secret Access Key and signing method. Consult "
-                                "the service documentation for details."),
+    "InternalFailure": Refused(
+        "InternalFailure", "The request processing has failed because of an unknown error.", 500
+    ),
+    "ServiceUnavailable": Refused(
+        "ServiceUnavailable", "Service is unable to handle request.", 503
+    ),
+    "ExpiredToken": Refused(
+        "ExpiredTokenException", "The security token included in the request is expired"
+    ),
+    "UnrecognizedClient": Refused(
+        "UnrecognizedClientException", "The security token included in the request is invalid."
+    ),
+    "InvalidSignature": Refused(
+        "InvalidSignatureException",
+        "The request signature we calculated does not match the "
+        "signature you provided. Check your AWS Secret Access Key and signing method. Consult "
+        "the service documentation for details.",
+    ),
 }
 
 
 class Passwords:
-    """The registry passwords given out by GetAuthorizationToken: `AWS` is the user; check() is for a Basic registry."""
+    """The registry passwords given out by GetAuthorizationToken: `AWS` is the user; check() is for
+    a Basic registry."""
 
     def __init__(self, canaries, registries, now):
         self._canaries, self.registries, self._now = canaries, set(registries), now
         self.expiry = {}
 
     def new(self, life=LIFE):
-        password = self._canaries.new("ECR password", 1200, allowed=self.registries, prefix="eyJwYXlsb2FkIjoi")
+        password = self._canaries.new(
+            "ECR password", 1200, allowed=self.registries, prefix="eyJwYXlsb2FkIjoi"
+        )
         self.expiry[password] = self._now() + life
         return password
 
@@ -62,15 +83,23 @@ class Passwords:
 
 
 class Aws(Server):
-    """The API at all its host names. Credentials: those of `sources` (Imds, ContainerCredentials) and add_user().
+    """The API at all its host names. Credentials: those of `sources` (Imds, ContainerCredentials)
+    and add_user().
 
-    The region a request must be signed for comes from its Host (api.ecr.REGION.…), else it is .region.
-    .deny is an entry of ERRORS (or access_denied(…)) that answers every correctly signed request; None for success.
-    .clock_offset = 16 * 60 makes the instance's clock look wrong.
-    """
+    The region a request must be signed for comes from its Host (api.ecr.REGION.…), else it is
+    .region. .deny is an entry of ERRORS (or access_denied(…)) that answers every correctly signed
+    request; None for success. .clock_offset = 16 * 60 makes the instance's clock look wrong."""
 
-    def __init__(self, *, sources=(), region="eu-west-1", account="123456789012", registries=("ecr",), canaries=None,
-                 **kwargs):
+    def __init__(
+        self,
+        *,
+        sources=(),
+        region="eu-west-1",
+        account="123456789012",
+        registries=("ecr",),
+        canaries=None,
+        **kwargs,
+    ):
         super().__init__("aws", **kwargs)
         self.canaries = canaries or Canaries()
         self.region, self.account = region, account
@@ -100,8 +129,12 @@ class Aws(Server):
             return self.error(refused)
 
     def error(self, refused):
-        return json_response(refused.status, {"__type": refused.code, "message": refused.message},
-                             self._common(), JSON_1_1)
+        return json_response(
+            refused.status,
+            {"__type": refused.code, "message": refused.message},
+            self._common(),
+            JSON_1_1,
+        )
 
     def _call_operation(self, request):
         if request.method != "POST" or request.path != "/":
@@ -111,8 +144,14 @@ class Aws(Server):
             raise Refused("UnknownOperationException", "")
         service, shape = operation
         region = "us-east-1" if service == "ecr-public" else self._region_of(request)
-        signer = sigv4.check(request, self.find, region=region, service=service,
-                             scheme="https" if self.tls else "http", now=self.now())
+        signer = sigv4.check(
+            request,
+            self.find,
+            region=region,
+            service=service,
+            scheme="https" if self.tls else "http",
+            now=self.now(),
+        )
         if not request.body.strip().startswith(b"{"):
             raise Refused("SerializationException", "")
         if self.deny or signer.denied:

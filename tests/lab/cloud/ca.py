@@ -1,9 +1,11 @@
-"""A test CA and the certificates of its servers: right, expired, of a wrong name, self-signed, TLS 1.0 only."""
+"""A test CA and the certificates of its servers: right, expired, of a wrong name, self-signed, TLS
+1.0 only."""
 
 import datetime
 import ipaddress
 import ssl
 import tempfile
+import warnings
 from pathlib import Path
 
 from cryptography import x509
@@ -35,25 +37,33 @@ class Certificate:
         self.only = only  # an ssl.TLSVersion that alone is spoken
 
     def speaking(self, version):
-        """The same certificate on a server that speaks only this ssl.TLSVersion (TLSv1 is the one to refuse)."""
+        """The same certificate on a server that speaks only this ssl.TLSVersion (TLSv1 is the one
+        to refuse)."""
         return Certificate(self.certificate, self.key, only=version)
 
     def context(self, record=None):
         """A fresh server-side context; the name the client asks for goes into record.sni."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         if self.only is not None:
-            context.set_ciphers("ALL:@SECLEVEL=0")  # OpenSSL 3 has no SHA-1 signatures for TLS 1.0 above level 0
-            context.minimum_version = context.maximum_version = self.only
+            context.set_ciphers(
+                "ALL:@SECLEVEL=0"
+            )  # OpenSSL 3 has no SHA-1 signatures for TLS 1.0 above level 0
+            with warnings.catch_warnings():  # "deprecated": yes, that is what it is for
+                warnings.simplefilter("ignore", DeprecationWarning)
+                context.minimum_version = context.maximum_version = self.only
         context.load_cert_chain(self.certificate, self.key)
         if record is not None:
+
             def note(_socket, name, _context):
                 record.sni = name
+
             context.sni_callback = note
         return context
 
 
 class CA:
-    """Makes certificates in `directory` (a temporary one by default). `pem` is the file a client is to trust."""
+    """Makes certificates in `directory` (a temporary one by default). `pem` is the file a client is
+    to trust."""
 
     def __init__(self, directory=None, common_name="test CA"):
         if directory is None:
@@ -65,28 +75,41 @@ class CA:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._subject = _name(common_name)
         now = datetime.datetime.utcnow()
-        builder = (self._builder(self._subject, self._subject, self._key, now - DAY, now + 30 * DAY)
-                   .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-                   .add_extension(x509.KeyUsage(False, False, False, False, False, True, True, False, False),
-                                  critical=True))
+        builder = (
+            self._builder(self._subject, self._subject, self._key, now - DAY, now + 30 * DAY)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(
+                x509.KeyUsage(False, False, False, False, False, True, True, False, False),
+                critical=True,
+            )
+        )
         self.pem = self._write("ca.pem", builder.sign(self._key, hashes.SHA256()))
 
-    def certificate(self, *names, start=-1, end=10, signed_by=None):
-        """A Certificate for those host names and addresses, valid from and to so many days from now."""
+    def certificate(self, *names, start=-1, end=10, self_signed=False):
+        """A Certificate for those host names and addresses, valid from and to so many days from
+        now."""
         now = datetime.datetime.utcnow()
         key = ec.generate_private_key(ec.SECP256R1())
-        signer = signed_by or self._key
-        issuer = self._subject if signed_by is None else _name(names[0])
-        builder = (self._builder(_name(names[0]), issuer, key, now + start * DAY, now + end * DAY)
-                   .add_extension(x509.SubjectAlternativeName(list(_general_names(names))), critical=False)
-                   .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-                   .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True))
+        issuer = _name(names[0]) if self_signed else self._subject
+        builder = (
+            self._builder(_name(names[0]), issuer, key, now + start * DAY, now + end * DAY)
+            .add_extension(x509.SubjectAlternativeName(list(_general_names(names))), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        )
         self._count += 1
         stem = f"server-{self._count}"
-        certificate = self._write(f"{stem}.pem", builder.sign(key if signed_by == "self" else signer, hashes.SHA256()))
+        certificate = self._write(
+            f"{stem}.pem", builder.sign(key if self_signed else self._key, hashes.SHA256())
+        )
         path = self.directory / f"{stem}.key"
-        path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-                                           serialization.NoEncryption()))
+        path.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
         path.chmod(0o600)
         return Certificate(certificate, path)
 
@@ -100,12 +123,19 @@ class CA:
         return self.certificate("somebody-else.example")
 
     def self_signed(self, *names):
-        return self.certificate(*names, signed_by="self")
+        return self.certificate(*names, self_signed=True)
 
     @staticmethod
     def _builder(subject, issuer, key, start, end):
-        return (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
-                .serial_number(x509.random_serial_number()).not_valid_before(start).not_valid_after(end))
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(start)
+            .not_valid_after(end)
+        )
 
     def _write(self, name, certificate):
         path = self.directory / name

@@ -1,9 +1,9 @@
 """Secrets that can be recognised wherever they turn up.
 
-Every secret of a test is a canary: a unique string that knows at which hosts it may be seen. After the test all bytes
-that the doubles received, and all that berth printed, stored or showed to others, are searched for every canary in
-every form it may take (plain, percent-encoded, hex, base64 at any alignment, so also inside `Basic`).
-"""
+Every secret of a test is a canary: a unique string that knows at which hosts it may be seen. After
+the test all bytes that the doubles received, and all that berth printed, stored or showed to
+others, are searched for every canary in every form it may take (plain, percent-encoded, hex, base64
+at any alignment, so also inside `Basic`). """
 
 import base64
 import json
@@ -19,7 +19,8 @@ ALPHANUMERIC = string.ascii_letters + string.digits
 
 
 class Canary(str):
-    """A secret: a string with a .label and the set .allowed of the server names that may receive it."""
+    """A secret: a string with a .label and the set .allowed of the server names that may receive
+    it."""
 
     def __new__(cls, label, value, allowed=()):
         self = super().__new__(cls, value)
@@ -31,17 +32,23 @@ class Canary(str):
         """(bytes, form) for each way of writing it, plain first."""
         raw = self.encode()
         yield raw, "plain"
-        yield from self._once([quote(self, safe="").encode(), quote(self).encode()], raw, "percent-encoded")
+        yield from self._once(
+            [quote(self, safe="").encode(), quote(self).encode()], raw, "percent-encoded"
+        )
         yield from self._once([json.dumps(self)[1:-1].replace("/", "\\/").encode()], raw, "JSON")
         yield raw.hex().encode(), "hex"
         for shift in range(3):
-            # Characters that also depend on the neighbouring bytes are cut off: the first ones when shifted, the last.
+            # Characters that also depend on the neighbouring bytes are cut off: the first ones when
+            # shifted, the last.
             coded = base64.b64encode(b"\0" * shift + raw).rstrip(b"=")
             first = (0, 2, 3)[shift]
             last = len(coded) - (1 if (shift + len(raw)) % 3 else 0)
             yield coded[first:last], "base64"
-            yield from self._once([coded[first:last].translate(bytes.maketrans(b"+/", b"-_"))], coded[first:last],
-                                  "base64url")
+            yield from self._once(
+                [coded[first:last].translate(bytes.maketrans(b"+/", b"-_"))],
+                coded[first:last],
+                "base64url",
+            )
 
     @staticmethod
     def _once(candidates, plain, form):
@@ -78,13 +85,21 @@ class Canaries:
         return canary
 
     def assert_kept(self, servers=(), texts=None, dirs=(), pids=()):
-        """No canary at a server it is not for, nor in texts (name -> str or bytes), files below dirs, argv of pids.
+        """No canary at a server it is not for, nor in texts (name -> str or bytes), files below
+        dirs, argv of pids.
 
         Raises Leak, which lists each place without printing the secret.
         """
         places = {f"a request to {s.name}": (s.received(), s.name) for s in servers}
-        places.update({name: (data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data, None)
-                       for name, data in (texts or {}).items()})
+        places.update(
+            {
+                name: (
+                    data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data,
+                    None,
+                )
+                for name, data in (texts or {}).items()
+            }
+        )
         for directory in dirs:
             places.update({str(path): (data, None) for path, data in _files(directory)})
         for pid in pids:
@@ -101,12 +116,14 @@ class Canaries:
             raise Leak("secrets where they must not be:\n  " + "\n  ".join(leaks))
 
     def seen(self, canary, server):
-        """Whether the server got it: a test of secrecy should also see the secret arrive where it is for."""
+        """Whether the server got it: a test of secrecy should also see the secret arrive where it
+        is for."""
         return canary.find(server.received()) is not None
 
 
 def assert_canaries(logs, allowed):
-    """logs: place -> bytes; allowed: canary -> places where it may be. The same search over plain data."""
+    """logs: place -> bytes; allowed: canary -> places where it may be. The same search over plain
+    data."""
     canaries = Canaries()
     for value, places in allowed.items():
         canaries.add(getattr(value, "label", str(value)[:4] + "…"), value, places)
@@ -156,11 +173,12 @@ def _argv_tree(pid):
 
 
 class ArgvWatch:
-    """Samples the command lines of a process and its descendants while it runs; give .text to assert_kept.
+    """Samples the command lines of a process and its descendants while it runs; give .text to
+    assert_kept.
 
-        with ArgvWatch(process.pid) as watch:
-            process.wait()
-        canaries.assert_kept(texts={"argv": watch.text})
+    with ArgvWatch(process.pid) as watch:
+        process.wait()
+    canaries.assert_kept(texts={"argv": watch.text})
     """
 
     def __init__(self, pid, interval=0.02):

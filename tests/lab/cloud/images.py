@@ -1,4 +1,5 @@
-"""Images made in memory: config, manifest (OCI and schema 2), index, with a hook to spoil each document."""
+"""Images made in memory: config, manifest (OCI and schema 2), index, with a hook to spoil each
+document."""
 
 import json
 from dataclasses import dataclass, field
@@ -12,16 +13,21 @@ OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
-TYPES = {"oci": (OCI_MANIFEST, OCI_INDEX, OCI_CONFIG), "docker": (DOCKER_MANIFEST, DOCKER_LIST, DOCKER_CONFIG)}
+TYPES = {
+    "oci": (OCI_MANIFEST, OCI_INDEX, OCI_CONFIG),
+    "docker": (DOCKER_MANIFEST, DOCKER_LIST, DOCKER_CONFIG),
+}
 
 
 @dataclass
 class Document:
-    """A manifest or an index: bytes under a media type, and the documents and blobs that it needs."""
+    """A manifest or an index: bytes under a media type, and the documents and blobs that it
+    needs."""
+
     data: bytes
     media_type: str
     kind: str = "oci"
-    blobs: dict = field(default_factory=dict)      # digest -> bytes
+    blobs: dict = field(default_factory=dict)  # digest -> bytes
     documents: list = field(default_factory=list)  # Documents below an index
     config: dict = field(default_factory=dict)
     layers: list = field(default_factory=list)
@@ -31,7 +37,12 @@ class Document:
         self.digest = self.digest or sha256(self.data)
 
     def descriptor(self, platform=None, **more):
-        entry = {"mediaType": self.media_type, "digest": self.digest, "size": len(self.data), **more}
+        entry = {
+            "mediaType": self.media_type,
+            "digest": self.digest,
+            "size": len(self.data),
+            **more,
+        }
         if platform:
             entry["platform"] = parse_platform(platform)
         return entry
@@ -57,7 +68,9 @@ class Document:
             path.write_bytes(data)
         (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
         entry = self.descriptor(annotations={"org.opencontainers.image.ref.name": tag})
-        (directory / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+        (directory / "index.json").write_text(
+            json.dumps({"schemaVersion": 2, "manifests": [entry]})
+        )
         return directory
 
 
@@ -65,37 +78,68 @@ def parse_platform(platform):
     if isinstance(platform, dict):
         return platform
     system, architecture, *variant = platform.split("/")
-    return {"architecture": architecture, "os": system, **({"variant": variant[0]} if variant else {})}
+    return {
+        "architecture": architecture,
+        "os": system,
+        **({"variant": variant[0]} if variant else {}),
+    }
 
 
 def _bytes(document, change):
-    """The document after the hook: `change` gets the dict and returns it, changed, or bytes to use instead."""
+    """The document after the hook: `change` gets the dict and returns it, changed, or bytes to use
+    instead."""
     if change:
         changed = change(document)
         document = document if changed is None else changed
-    return document if isinstance(document, bytes) else json.dumps(document, separators=(",", ":")).encode()
+    return (
+        document
+        if isinstance(document, bytes)
+        else json.dumps(document, separators=(",", ":")).encode()
+    )
 
 
-def image(layers=None, *, kind="oci", platform="linux/amd64", config=None, diff_ids=None, change_config=None,
-          change_manifest=None, media_type=None):
+def image(
+    layers=None,
+    *,
+    kind="oci",
+    platform="linux/amd64",
+    config=None,
+    diff_ids=None,
+    change_config=None,
+    change_manifest=None,
+    media_type=None,
+):
     """A Document for a one-platform image of Layers (default: one layer with one file).
 
-    kind: "oci" or "docker" (schema 2). config: the inner config (Cmd, Env, …). diff_ids: instead of the true ones.
-    change_config, change_manifest: hooks, dict -> dict, None (changed in place) or bytes.
-    """
+    kind: "oci" or "docker" (schema 2). config: the inner config (Cmd, Env, …). diff_ids: instead of
+    the true ones. change_config, change_manifest: hooks, dict -> dict, None (changed in place) or
+    bytes."""
     layers = [layer([("hello", b"hello\n")])] if layers is None else list(layers)
     manifest_type, _, config_type = TYPES[kind]
     document = {
-        **parse_platform(platform), "created": "2024-01-01T00:00:00Z",
-        "config": config if config is not None else {"Env": ["PATH=/usr/bin:/bin"], "Cmd": ["/hello"]},
-        "rootfs": {"type": "layers", "diff_ids": diff_ids if diff_ids is not None else [l.diff_id for l in layers]},
+        **parse_platform(platform),
+        "created": "2024-01-01T00:00:00Z",
+        "config": config
+        if config is not None
+        else {"Env": ["PATH=/usr/bin:/bin"], "Cmd": ["/hello"]},
+        "rootfs": {
+            "type": "layers",
+            "diff_ids": diff_ids if diff_ids is not None else [l.diff_id for l in layers],
+        },
         "history": [{"created": "2024-01-01T00:00:00Z", "created_by": "test"} for _ in layers],
     }
     config_bytes = _bytes(document, change_config)
     manifest = {
-        "schemaVersion": 2, "mediaType": manifest_type,
-        "config": {"mediaType": config_type, "digest": sha256(config_bytes), "size": len(config_bytes)},
-        "layers": [{"mediaType": l.media(kind), "digest": l.digest, "size": l.size} for l in layers],
+        "schemaVersion": 2,
+        "mediaType": manifest_type,
+        "config": {
+            "mediaType": config_type,
+            "digest": sha256(config_bytes),
+            "size": len(config_bytes),
+        },
+        "layers": [
+            {"mediaType": l.media(kind), "digest": l.digest, "size": l.size} for l in layers
+        ],
     }
     data = _bytes(manifest, change_manifest)
     blobs = {sha256(config_bytes): config_bytes, **{l.digest: l.blob for l in layers}}
@@ -103,21 +147,37 @@ def image(layers=None, *, kind="oci", platform="linux/amd64", config=None, diff_
 
 
 def index(documents, *, kind="oci", change=None, media_type=None):
-    """A Document for an index (manifest list) of (Document, platform) pairs; platform None for none."""
+    """A Document for an index (manifest list) of (Document, platform) pairs; platform None for
+    none."""
     documents = list(documents)
     index_type = TYPES[kind][1]
-    data = _bytes({"schemaVersion": 2, "mediaType": index_type,
-                   "manifests": [d.descriptor(platform) for d, platform in documents]}, change)
+    data = _bytes(
+        {
+            "schemaVersion": 2,
+            "mediaType": index_type,
+            "manifests": [d.descriptor(platform) for d, platform in documents],
+        },
+        change,
+    )
     return Document(data, media_type or index_type, kind, {}, [d for d, _ in documents])
 
 
 def attestation(of):
-    """What buildx adds to an index: an in-toto manifest for unknown/unknown that no platform may choose."""
-    statement = Layer(b'{"_type":"https://in-toto.io/Statement/v0.1"}', sha256(b""), "none",
-                      media_type="application/vnd.in-toto+json")
+    """What buildx adds to an index: an in-toto manifest for unknown/unknown that no platform may
+    choose."""
+    statement = Layer(
+        b'{"_type":"https://in-toto.io/Statement/v0.1"}',
+        sha256(b""),
+        "none",
+        media_type="application/vnd.in-toto+json",
+    )
     return image([statement], platform="unknown/unknown", config={}), {
-        "mediaType": OCI_MANIFEST, "annotations": {"vnd.docker.reference.digest": of.digest,
-                                                   "vnd.docker.reference.type": "attestation-manifest"}}
+        "mediaType": OCI_MANIFEST,
+        "annotations": {
+            "vnd.docker.reference.digest": of.digest,
+            "vnd.docker.reference.type": "attestation-manifest",
+        },
+    }
 
 
 def buildx_index(*images):
@@ -126,14 +186,15 @@ def buildx_index(*images):
     notes = [attestation(document) for document, _ in pairs]
 
     def annotate(document):
-        for (_, extra), entry in zip(notes, document["manifests"][len(pairs):]):
+        for (_, extra), entry in zip(notes, document["manifests"][len(pairs) :]):
             entry["annotations"] = extra["annotations"]
 
     return index(pairs + [(note, "unknown/unknown") for note, _ in notes], change=annotate)
 
 
 def read_layout(directory, name=None):
-    """The Document of an OCI layout on disk: the first in index.json, or the one of that ref name."""
+    """The Document of an OCI layout on disk: the first in index.json, or the one of that ref
+    name."""
     directory = Path(directory)
 
     def blob(digest):
@@ -143,10 +204,16 @@ def read_layout(directory, name=None):
         data = blob(entry["digest"])
         parsed = json.loads(data)
         if "manifests" in parsed:
-            return Document(data, entry["mediaType"], documents=[load(e) for e in parsed["manifests"]])
+            return Document(
+                data, entry["mediaType"], documents=[load(e) for e in parsed["manifests"]]
+            )
         parts = [parsed["config"], *parsed["layers"]]
-        return Document(data, entry["mediaType"], blobs={p["digest"]: blob(p["digest"]) for p in parts},
-                        config=json.loads(blob(parsed["config"]["digest"])))
+        return Document(
+            data,
+            entry["mediaType"],
+            blobs={p["digest"]: blob(p["digest"]) for p in parts},
+            config=json.loads(blob(parsed["config"]["digest"])),
+        )
 
     for entry in json.loads((directory / "index.json").read_text())["manifests"]:
         if name in (None, entry.get("annotations", {}).get("org.opencontainers.image.ref.name")):

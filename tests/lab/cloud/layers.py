@@ -17,7 +17,9 @@ def sha256(data):
 
 @dataclass
 class Entry:
-    """What a name in a layer is. Any TarInfo attribute (mode, uid, mtime, …) goes into `attributes`, pax records into `pax`."""
+    """What a name in a layer is. Any TarInfo attribute (mode, uid, mtime, …) goes into
+    `attributes`, pax records into `pax`."""
+
     kind: bytes = tarfile.REGTYPE
     data: bytes = b""
     link: str = ""
@@ -42,8 +44,10 @@ def hardlink(target, **attributes):
 
 
 def device(major, minor, *, block=False, **attributes):
-    return Entry(tarfile.BLKTYPE if block else tarfile.CHRTYPE,
-                 attributes={"devmajor": major, "devminor": minor, **attributes})
+    return Entry(
+        tarfile.BLKTYPE if block else tarfile.CHRTYPE,
+        attributes={"devmajor": major, "devminor": minor, **attributes},
+    )
 
 
 def fifo(**attributes):
@@ -56,8 +60,9 @@ def xattr(name):
 
 
 def tar(entries, *, end=True):
-    """The bytes of a pax tar of (name, what) pairs: what is an Entry, bytes (a file), None (a directory), or bytes in a
-    tuple (raw, placed as they are: hand-made headers). Names are kept exactly, `../x` and `/etc/x` included."""
+    """The bytes of a pax tar of (name, what) pairs: what is an Entry, bytes (a file), None (a
+    directory), or bytes in a tuple (raw, placed as they are: hand-made headers). Names are kept
+    exactly, `../x` and `/etc/x` included."""
     out = io.BytesIO()
     for name, what in entries:
         if isinstance(what, tuple):
@@ -85,8 +90,12 @@ def compress(data, how, level=None):
     if how == "gzip":
         return gzip.compress(data, level if level is not None else 6, mtime=0)
     if how == "zstd":
-        done = subprocess.run(["zstd", f"-{level or 3}", "--ultra", "-q", "-c"], input=data, stdout=subprocess.PIPE,
-                              check=True)
+        done = subprocess.run(
+            ["zstd", f"-{level or 3}", "--ultra", "-q", "-c"],
+            input=data,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
         return done.stdout
     return data
 
@@ -108,7 +117,8 @@ class Layer:
         if self.media_type:
             return self.media_type
         if kind == "docker":
-            # Docker's own media types know no zstd; what there is in the wild uses OCI's style of suffix.
+            # Docker's own media types know no zstd; what there is in the wild uses OCI's style of
+            # suffix.
             return DOCKER_LAYER + {"gzip": ".gzip", "none": "", "zstd": ".zstd"}[self.compression]
         return OCI_LAYER + {"gzip": "+gzip", "none": "", "zstd": "+zstd"}[self.compression]
 

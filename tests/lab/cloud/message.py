@@ -61,11 +61,13 @@ class Request:
         value = self.header("Range")
         if not value or not value.startswith("bytes=") or "," in value:
             return None
-        first, _, last = value[len("bytes="):].partition("-")
+        first, _, last = value[len("bytes=") :].partition("-")
         return (int(first) if first else None, int(last) if last else None)
 
     def __str__(self):
-        return f"{self.server}: {self.method} {self.target} -> {self.status} ({self.body_sent} bytes)"
+        return (
+            f"{self.server}: {self.method} {self.target} -> {self.status} ({self.body_sent} bytes)"
+        )
 
 
 @dataclass
@@ -89,13 +91,18 @@ class Response:
         return self
 
     def head(self, now):
-        """The status line and headers, with Date and Content-Length unless set (or not to be computed)."""
+        """The status line and headers, with Date and Content-Length unless set (or not to be
+        computed)."""
         headers = list(self.headers)
         names = {k.lower() for k, _ in headers}
         if "date" not in names:
             headers.append(("Date", formatdate(now, usegmt=True)))
-        if isinstance(self.body, bytes) and self.status not in (204, 304) and self.status >= 200 \
-                and not names & {"content-length", "transfer-encoding"}:
+        if (
+            isinstance(self.body, bytes)
+            and self.status not in (204, 304)
+            and self.status >= 200
+            and not names & {"content-length", "transfer-encoding"}
+        ):
             headers.append(("Content-Length", str(len(self.body))))
         reason = self.reason if self.reason is not None else REASONS.get(self.status, "Unknown")
         lines = [f"HTTP/1.1 {self.status} {reason}"]
@@ -108,7 +115,9 @@ def text(status, body="", headers=(), content_type="text/plain"):
 
 
 def json_response(status, document, headers=(), content_type="application/json"):
-    return Response(status, [("Content-Type", content_type), *headers], json.dumps(document).encode())
+    return Response(
+        status, [("Content-Type", content_type), *headers], json.dumps(document).encode()
+    )
 
 
 def parse_head(head):
@@ -132,6 +141,7 @@ def parse_head(head):
 async def read_request(reader):
     """The next request of a connection, or None at its clean end."""
     from asyncio import IncompleteReadError, LimitOverrunError
+
     first = await reader.read(1)
     if not first:
         return None

@@ -1,7 +1,8 @@
-"""A registry to pull from (distribution-spec, docker v2), which behaves until its script says otherwise.
+"""A registry to pull from (distribution-spec, docker v2), which behaves until its script says
+otherwise.
 
-Unlike docker-registry it serves any bytes under any name: what it hands out is exactly what the test put in.
-"""
+Unlike docker-registry it serves any bytes under any name: what it hands out is exactly what the
+test put in. """
 
 import re
 
@@ -18,15 +19,25 @@ _TAGS = re.compile(r"^/v2/(?P<repo>.+)/tags/list$")
 VERSION = ("Docker-Distribution-Api-Version", "registry/2.0")
 
 
-class Registry(Server):
-    """login: NoLogin, Basic, Bearer. blob_host: a BlobHost to redirect blob GETs to (it is started and stopped with the
-    registry), None to answer them here; .url_life seconds is how long its URLs live.
+class ScriptedRegistry(Server):
+    """login: NoLogin, Basic, Bearer. blob_host: a BlobHost to redirect blob GETs to (it is started
+    and stopped with the registry), None to answer them here; .url_life seconds is how long its URLs
+    live.
 
-    .ranges: whether blobs served here honour Range. .digest_header: whether Docker-Content-Digest is sent.
-    .redirect_status: 307, as ECR and GHCR.
-    """
+    .ranges: whether blobs served here honour Range. .digest_header: whether Docker-Content-Digest
+    is sent. .redirect_status: 307, as ECR and GHCR."""
 
-    def __init__(self, name="registry", *, login=None, blob_host=None, url_life=3600, ranges=True, canaries=None, **kwargs):
+    def __init__(
+        self,
+        name="registry",
+        *,
+        login=None,
+        blob_host=None,
+        url_life=3600,
+        ranges=True,
+        canaries=None,
+        **kwargs,
+    ):
         super().__init__(name, **kwargs)
         self.canaries = canaries or Canaries()
         self.login = login or NoLogin()
@@ -35,7 +46,7 @@ class Registry(Server):
         self.url_life, self.ranges = url_life, ranges
         self.digest_header, self.redirect_status = True, 307
         self.documents = {}  # repository -> {tag or digest: Document}
-        self.blobs = {}      # repository -> {digest: bytes}
+        self.blobs = {}  # repository -> {digest: bytes}
 
     # --- for tests
 
@@ -45,7 +56,8 @@ class Registry(Server):
         return [self, *([self.blob_host] if self.blob_host else []), *self.login.servers]
 
     def push(self, document, repository, tag="latest"):
-        """Serve the Document, all below it, and its blobs. Returns the reference by digest, `host/repo@sha256:…`."""
+        """Serve the Document, all below it, and its blobs. Returns the reference by digest,
+        `host/repo@sha256:…`."""
         documents, blobs = document.everything()
         served = self.documents.setdefault(repository, {})
         served.update({d.digest: d for d in documents})
@@ -87,12 +99,20 @@ class Registry(Server):
             return answer or errors(404, "UNSUPPORTED", "not found")
         if request.method not in ("GET", "HEAD"):
             return errors(405, "UNSUPPORTED", "The operation is unsupported.", [VERSION])
-        for pattern, answer in ((_MANIFEST, self._manifest), (_BLOB, self._blob), (_TAGS, self._tags)):
+        for pattern, answer in (
+            (_MANIFEST, self._manifest),
+            (_BLOB, self._blob),
+            (_TAGS, self._tags),
+        ):
             match = pattern.match(request.path)
             if match:
                 refusal = await self.login.refuse(request, match["repo"])
                 if refusal is None and match["repo"] not in self.documents:
-                    refusal = errors(404, "NAME_UNKNOWN", f"The repository with name '{match['repo']}' does not exist")
+                    refusal = errors(
+                        404,
+                        "NAME_UNKNOWN",
+                        f"The repository with name '{match['repo']}' does not exist",
+                    )
                 response = refusal or answer(request, **match.groupdict())
                 return response.set(*VERSION)
         if request.path in ("/v2/", "/v2"):
@@ -114,19 +134,25 @@ class Registry(Server):
             return errors(404, "BLOB_UNKNOWN", "blob unknown to registry")
         if self.blob_host:
             url = self.blob_host.presign(f"/{self.name}/{repo}/blobs/{key}", data, self.url_life)
-            return Response(self.redirect_status, [("Location", url), ("Content-Type", "application/octet-stream")])
+            return Response(
+                self.redirect_status,
+                [("Location", url), ("Content-Type", "application/octet-stream")],
+            )
         headers = [("ETag", f'"{key}"')]
         if self.digest_header:
             headers.append(("Docker-Content-Digest", key))
         return serve_bytes(request, data, ranges=self.ranges, headers=headers)
 
     def _tags(self, request, repo):
-        return json_response(200, {"name": repo, "tags": [t for t in self.documents[repo] if ":" not in t]})
+        return json_response(
+            200, {"name": repo, "tags": [t for t in self.documents[repo] if ":" not in t]}
+        )
 
 
 def ecr_like(aws=None, *, password=None, canaries=None, name="ecr", blob_host=None, **kwargs):
-    """Basic, and blobs by 307 to an S3-like host. The password: what `aws` (an Aws double) gives out, or this one for
-    the user AWS (a canary made here if neither is given; see .login.users["AWS"])."""
+    """Basic, and blobs by 307 to an S3-like host. The password: what `aws` (an Aws double) gives
+    out, or this one for the user AWS (a canary made here if neither is given; see
+    .login.users["AWS"])."""
     canaries = canaries or (aws.canaries if aws else Canaries())
     if aws:
         login = Basic(check=aws.passwords.check)
@@ -134,16 +160,33 @@ def ecr_like(aws=None, *, password=None, canaries=None, name="ecr", blob_host=No
     else:
         login = Basic({"AWS": password or canaries.new("ECR password", 1200, allowed={name})})
     blob_host = blob_host or BlobHost("s3", canaries=canaries)
-    return Registry(name, login=login, blob_host=blob_host, canaries=canaries, **kwargs)
+    return ScriptedRegistry(name, login=login, blob_host=blob_host, canaries=canaries, **kwargs)
 
 
-def ghcr_like(*, users=None, public=False, canaries=None, name="ghcr", url_life=300, blob_host=None, host_kwargs=None,
-              **kwargs):
-    """Bearer from its own /token, and blobs by 307 to an Azure-like host where HEAD is 403 and URLs are short-lived.
-    users: user -> PAT (by default "octocat" and a canary)."""
+def ghcr_like(
+    *,
+    users=None,
+    public=False,
+    canaries=None,
+    name="ghcr",
+    url_life=300,
+    blob_host=None,
+    host_kwargs=None,
+    **kwargs,
+):
+    """Bearer from its own /token, and blobs by 307 to an Azure-like host where HEAD is 403 and URLs
+    are short-lived. users: user -> PAT (by default "octocat" and a canary)."""
     canaries = canaries or Canaries()
     if users is None:
         users = {"octocat": canaries.new("GHCR PAT", 40, allowed={name}, prefix="ghp_")}
-    blob_host = blob_host or BlobHost("ghcr-blobs", style="azure", canaries=canaries, **(host_kwargs or {}))
-    return Registry(name, login=Bearer(users, public=public), blob_host=blob_host, url_life=url_life, canaries=canaries,
-                    **kwargs)
+    blob_host = blob_host or BlobHost(
+        "ghcr-blobs", style="azure", canaries=canaries, **(host_kwargs or {})
+    )
+    return ScriptedRegistry(
+        name,
+        login=Bearer(users, public=public),
+        blob_host=blob_host,
+        url_life=url_life,
+        canaries=canaries,
+        **kwargs,
+    )

@@ -18,8 +18,11 @@ class Rule:
         self.hits = 0  # those of them that got the fault
 
     def matches(self, request):
-        return self.method in ("*", request.method) and self.path.search(request.target) \
+        return (
+            self.method in ("*", request.method)
+            and self.path.search(request.target)
             and (self.where is None or self.where(request))
+        )
 
     def take(self, request):
         if not self.matches(request):
@@ -44,9 +47,9 @@ class Script:
         """Answer requests by the fault `do` (see faults.py).
 
         method: "GET", … or "*". path: a regular expression searched in the target (path and query).
-        nth: the 1-based number, or a collection of them, among the matching requests. times: at most so many.
-        where: a further predicate on the Request. Returns the rule, whose .hits counts.
-        """
+        nth: the 1-based number, or a collection of them, among the matching requests. times: at
+        most so many. where: a further predicate on the Request. Returns the rule, whose .hits
+        counts."""
         rule = Rule(method, path, do, nth, times, where)
         with self._lock:
             self._rules.append(rule)

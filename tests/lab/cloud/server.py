@@ -1,4 +1,5 @@
-"""A raw HTTP/1.1 server in a thread of its own, which records all it receives and does what its script says."""
+"""A raw HTTP/1.1 server in a thread of its own, which records all it receives and does what its
+script says."""
 
 import asyncio
 import socket
@@ -57,14 +58,15 @@ class Exchange:
         if isinstance(response.body, bytes):
             view = memoryview(response.body)
             for start in range(0, len(view), SLICE):
-                await self.write_body(view[start:start + SLICE])
+                await self.write_body(view[start : start + SLICE])
         else:
             async for part in response.body:
                 await self.write_body(part)
 
     async def write_body(self, data):
-        await self.write(data)
-        self.request.body_sent += len(data)
+        self._writer.write(data)
+        self.request.body_sent += len(data)  # before the wait: the client may be done first
+        await self._writer.drain()
 
     async def write(self, data):
         """Any bytes at all."""
@@ -87,9 +89,9 @@ class Server:
     """A double. Use it as a context manager, or start() and stop().
 
     listen: addresses to listen on; port 0 picks one (the same for all). netns: see netns.enter.
-    tls: a Certificate (ca.py), or None for plain HTTP. names: the host names it goes by, for its logs and URLs.
-    Subclasses say what they answer in respond(); everything may be called from the test's thread while it runs.
-    """
+    tls: a Certificate (ca.py), or None for plain HTTP. names: the host names it goes by, for its
+    logs and URLs. Subclasses say what they answer in respond(); everything may be called from the
+    test's thread while it runs."""
 
     def __init__(self, name, *, listen=(("127.0.0.1", 0),), netns=None, tls=None, host=None):
         self.name = name
@@ -145,11 +147,18 @@ class Server:
     def matching(self, method="*", path=""):
         """The requests so far of that method whose target has the regular expression."""
         import re
-        return [r for r in list(self.requests) if method in ("*", r.method) and re.search(path, r.target)]
+
+        return [
+            r
+            for r in list(self.requests)
+            if method in ("*", r.method) and re.search(path, r.target)
+        ]
 
     def received(self):
         """All request bytes so far, for canaries."""
-        return b"\n".join([r.raw for r in list(self.requests)] + [c.garbage for c in list(self.connections)])
+        return b"\n".join(
+            [r.raw for r in list(self.requests)] + [c.garbage for c in list(self.connections)]
+        )
 
     def now(self):
         return time.time() + self.clock_offset
@@ -234,7 +243,8 @@ class Server:
         for host, own_port in self._listen:
             with _bound(host, own_port or port) as chosen:
                 port = port or chosen.getsockname()[1]
-                # Bound again by number: Linux gives up a port it chose itself when the listener is shut down.
+                # Bound again by number: Linux gives up a port it chose itself when the listener is
+                # shut down.
                 self._sockets.append(_bound(host, own_port or port))
         self._listen = [sock.getsockname()[:2] for sock in self._sockets]
         self._up()
@@ -289,7 +299,8 @@ class Server:
         writer = None
         try:
             transport, _ = await self._loop.connect_accepted_socket(
-                lambda: protocol, conn, ssl=context, ssl_handshake_timeout=10 if context else None)
+                lambda: protocol, conn, ssl=context, ssl_handshake_timeout=10 if context else None
+            )
             writer = asyncio.StreamWriter(transport, protocol, reader, self._loop)
             if context:
                 record.tls = writer.get_extra_info("ssl_object").version()
@@ -327,8 +338,11 @@ class Server:
                 await fault(exchange)
             else:
                 await exchange.send(await exchange.normal())
-            if exchange.close_after or (request.header("Connection") or "").lower() == "close" \
-                    or request.version == "HTTP/1.0":
+            if (
+                exchange.close_after
+                or (request.header("Connection") or "").lower() == "close"
+                or request.version == "HTTP/1.0"
+            ):
                 return
 
 
