@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "unpack/worker.h"
 
 static void setup_log(const struct options *o)
 {
@@ -44,6 +45,8 @@ int main(int argc, char **argv)
 	struct invocation in = { 0 };
 	struct err err = { 0 };
 
+	if (argc > 0 && streq(argv[0], WORKER_ARGV0))
+		return worker_main(argc, argv);
 	const char *name = argc < 2 ? "help" : argv[1];
 	if (streq(name, "--help") || streq(name, "-h"))
 		name = "help";

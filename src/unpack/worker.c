@@ -1,0 +1,225 @@
+/* The parent's side: the pipes on the loop, the stall clock, the verdict. */
+#include "unpack/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "unpack/worker_private.h"
+
+struct worker {
+	struct loop *loop;
+	worker_event_fn *event;
+	void *arg;
+
+	struct worker_child child; /* data_fd -1: closed by either side */
+	struct loop_watch *data_watch, *result_watch;
+	struct loop_timer *stall_timer;
+	struct worker_record record;
+	size_t record_len;
+
+	int64_t fed_bytes, taken_bytes; /* taken: as of the last look of the stall clock */
+	bool input_ended;               /* worker_end_input() was called */
+	bool blocked;                   /* waits for room in the pipe */
+	bool stalled;                   /* killed for it */
+	bool ended;                     /* reaped; result and error below are final */
+	bool good;
+	struct worker_result result;
+	struct err error;
+};
+
+static void close_data(struct worker *w)
+{
+	loop_unwatch(w->data_watch);
+	w->data_watch = NULL;
+	closep(&w->child.data_fd);
+	w->child.data_fd = -1;
+}
+
+/* The child closes its result pipe by dying, or is made to: either way the wait is short. */
+static int reap(struct worker *w)
+{
+	int status = 0;
+
+	(void)kill(w->child.pid, SIGKILL); /* no effect on one that has exited */
+	while (waitpid(w->child.pid, &status, 0) < 0 && errno == EINTR)
+		;
+	w->child.pid = -1;
+	return status;
+}
+
+static void release(struct worker *w)
+{
+	loop_timer_cancel(w->stall_timer);
+	w->stall_timer = NULL;
+	loop_unwatch(w->result_watch);
+	w->result_watch = NULL;
+	closep(&w->child.result_fd);
+	w->child.result_fd = -1;
+	close_data(w);
+}
+
+static void finish(struct worker *w)
+{
+	release(w);
+	int status = reap(w);
+	w->ended = true;
+	if (w->stalled)
+		(void)err_set(&w->error, ERR_TIMEOUT, "the worker made no progress for %d s", WORKER_STALL_MS / 1000);
+	else if (worker_judge(&w->record, w->record_len, status, &w->result, &w->error) == 0 &&
+		 !w->input_ended)
+		(void)err_set(&w->error, ERR_PROTOCOL, "the worker answered before its input had ended");
+	else
+		w->good = w->error.kind == ERR_NONE;
+	w->event(w->arg);
+}
+
+static void on_result(void *arg, uint32_t events)
+{
+	struct worker *w = arg;
+
+	(void)events;
+	for (;;) {
+		char extra;
+		size_t room = sizeof w->record - w->record_len;
+		ssize_t n = room ? read(w->child.result_fd, (char *)&w->record + w->record_len, room)
+				 : read(w->child.result_fd, &extra, 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n > 0 && room) {
+			w->record_len += (size_t)n;
+			continue;
+		}
+		if (n > 0)
+			w->record.magic = 0; /* more than one record: it will be called malformed */
+		finish(w);
+		return;
+	}
+}
+
+static void on_room(void *arg, uint32_t events)
+{
+	struct worker *w = arg;
+
+	w->blocked = false;
+	loop_watch_change(w->data_watch, 0);
+	/* EPOLLERR: the child has closed its end; the answer follows on the other pipe. */
+	if (events & EPOLLERR)
+		close_data(w);
+	w->event(w->arg);
+}
+
+static void arm_stall_timer(struct worker *w);
+
+/* Progress is what has left the pipe. */
+static void on_stall_timer(void *arg)
+{
+	struct worker *w = arg;
+	int unread = 0;
+
+	w->stall_timer = NULL;
+	if (w->child.data_fd >= 0)
+		(void)ioctl(w->child.data_fd, FIONREAD, &unread);
+	int64_t taken = w->fed_bytes - unread;
+	bool owes_us = unread > 0 || w->input_ended;
+	if (owes_us && taken == w->taken_bytes) {
+		w->stalled = true;
+		(void)kill(w->child.pid, SIGKILL); /* the end of the result pipe brings us to finish() */
+		return;
+	}
+	w->taken_bytes = taken;
+	arm_stall_timer(w);
+}
+
+static void arm_stall_timer(struct worker *w)
+{
+	w->stall_timer = loop_timer_start(w->loop, WORKER_STALL_MS, on_stall_timer, w);
+}
+
+const char *worker_program = "/proc/self/exe";
+
+int worker_start(struct loop *loop, enum inflate_format format, worker_event_fn *event, void *arg,
+		 struct worker **out, struct err *err)
+{
+	struct worker *w = xcalloc(1, sizeof *w);
+
+	/* A worker that dies early must be an error value, not the end of this process. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	w->loop = loop;
+	w->event = event;
+	w->arg = arg;
+	if (worker_spawn(worker_program, format, &w->child, err) < 0) {
+		free(w);
+		return -1;
+	}
+	if (loop_watch_fd(loop, w->child.result_fd, EPOLLIN, on_result, w, &w->result_watch, err) < 0 ||
+	    loop_watch_fd(loop, w->child.data_fd, 0, on_room, w, &w->data_watch, err) < 0) {
+		worker_free(w);
+		return -1;
+	}
+	arm_stall_timer(w);
+	*out = w;
+	return 0;
+}
+
+void worker_free(struct worker *w)
+{
+	if (!w)
+		return;
+	release(w);
+	if (w->child.pid > 0)
+		(void)reap(w); /* nobody asks any more */
+	free(w);
+}
+
+ssize_t worker_feed(struct worker *w, const void *bytes, size_t len, struct err *err)
+{
+	if (w->ended) {
+		if (w->good)
+			return err_set(err, ERR_PROTOCOL, "bytes behind the end of the input");
+		*err = w->error;
+		return -1;
+	}
+	/* Closed by the child: its answer is on the way. Blocked: event() is. */
+	if (w->child.data_fd < 0 || w->blocked || !len)
+		return 0;
+
+	ssize_t n = write(w->child.data_fd, bytes, len);
+	if (n < 0 && errno == EPIPE) {
+		close_data(w);
+		return 0;
+	}
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		return err_sys(err, errno, "feeding the worker");
+	if (n > 0)
+		w->fed_bytes += n;
+	if (n < 0 || (size_t)n < len) {
+		w->blocked = true;
+		loop_watch_change(w->data_watch, EPOLLOUT);
+	}
+	return n > 0 ? n : 0;
+}
+
+void worker_end_input(struct worker *w)
+{
+	w->input_ended = true;
+	close_data(w);
+}
+
+int worker_result(struct worker *w, struct worker_result *out, struct err *err)
+{
+	if (!w->ended)
+		return 1;
+	if (!w->good) {
+		*err = w->error;
+		return -1;
+	}
+	*out = w->result;
+	return 0;
+}
