@@ -9,11 +9,11 @@ static const struct json_limits body_limits = { .max_bytes = 4 * MIB, .max_depth
 
 #define AT(member) offsetof(struct container_spec, member)
 
-/* In the order in which they act: a driver before its options, files before what overrides them. */
+/* In the order in which they act: a log driver before its options. */
 static const struct container_option options[] = {
 	{ "--publish", AT(publish), FLAG_LIST, option_publish, NULL },
 	{ "--env-file", AT(env_files), FLAG_LIST, option_env_file, "Env" },
-	{ "--env", AT(env), FLAG_LIST, option_env, "Env" },
+	{ "--env", AT(env), FLAG_LIST, option_env, NULL },
 	{ "--volume", AT(volumes), FLAG_LIST, option_volume, "Binds" },
 	{ "--network", AT(network), FLAG_TEXT, option_network, "NetworkMode" },
 	{ "--restart", AT(restart), FLAG_TEXT, option_restart, "RestartPolicy" },
@@ -117,12 +117,14 @@ int container_body(const struct container_spec *spec, struct json **out, char co
 		   struct err *err)
 {
 	CLEANUP(json_freep) struct json *body = json_new_object();
-	struct container_builder b = { .body = body, .host = json_ensure_object(body, "HostConfig") };
+	CLEANUP(json_freep) struct json *env = json_new_object();
+	struct container_builder b = { .body = body, .host = json_ensure_object(body, "HostConfig"), .env = env };
 
 	json_set_str(body, "Image", spec->image);
 	for (size_t i = 0; i < ARRAY_LEN(options); i++)
 		if (apply(&b, &options[i], spec, err) < 0)
 			return -1;
+	option_env_end(&b);
 	option_ulimits_end(&b);
 	for (size_t i = 0; i < spec->n_command; i++)
 		json_add_str(json_ensure_array(body, "Cmd"), spec->command[i]);

@@ -7,21 +7,30 @@
 
 #define ENV_FILE_MAX_BYTES (1 * MIB) /* execve(2) stops at a fraction of the stack limit, 2 MiB by default */
 
+/*
+ * Kept aside until all are known: given twice, the later counts. Docker's command line does so for flags, and
+ * leaves what comes from files to the engine.
+ */
 int option_env(struct container_builder *b, const struct container_option *o, const char *text, struct err *err)
 {
-	struct json *list = json_ensure_array(b->body, o->key);
-	const char *value = strchr(text, '=') ? NULL : getenv(text);
+	size_t len = strcspn(text, "=");
+	CLEANUP(freep) char *name = xstrndup(text, len);
 
-	if (!*text || *text == '=')
+	(void)o; /* one flag has this form */
+	if (!len)
 		return err_set(err, ERR_USAGE, "\"%s\" has no name", text);
-	if (!value) {
-		/* A name alone that is not in our environment either: Docker unsets what the image says. */
-		json_add_str(list, text);
-		return 0;
-	}
-	CLEANUP(freep) char *pair = xasprintf("%s=%s", text, value);
-	json_add_str(list, pair);
+	/* A name alone that is not in our environment either stays alone: Docker unsets what the image says. */
+	json_set_str(b->env, name, text[len] ? text + len + 1 : getenv(name));
 	return 0;
+}
+
+void option_env_end(struct container_builder *b)
+{
+	for (const struct json *v = json_first(b->env); v; v = json_next(v)) {
+		const char *value = json_string(v);
+		CLEANUP(freep) char *pair = value ? xasprintf("%s=%s", json_name(v), value) : xstrdup(json_name(v));
+		json_add_str(json_ensure_array(b->body, "Env"), pair);
+	}
 }
 
 static int env_line(struct json *list, char *line, size_t number, struct err *err)

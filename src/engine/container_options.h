@@ -20,6 +20,7 @@ struct ulimit {
 struct container_builder {
 	struct json *body;
 	struct json *host; /* body.HostConfig */
+	struct json *env;  /* of --env: an object, null for a name alone */
 	struct ulimit ulimits[ULIMIT_NAMES]; /* by name: given twice, the later counts, as in Docker */
 };
 
@@ -59,6 +60,8 @@ container_option_fn option_tmpfs;
 container_option_fn option_ulimit;
 container_option_fn option_volume;
 
+/* Appends b->env to the body's Env. */
+void option_env_end(struct container_builder *b);
 /* Puts b->ulimits into the body, in the order of their names. */
 void option_ulimits_end(struct container_builder *b);
 

@@ -41,6 +41,7 @@ static const struct {
 	{ { .env = LIST("A=1", "B=", "C=a=b", "IN_ENVIRONMENT", "NOT_SET") },
 	  "{\"Env\":[\"A=1\",\"B=\",\"C=a=b\",\"IN_ENVIRONMENT=yes\",\"NOT_SET\"],\"HostConfig\":{},\"Image\":\"app\"}",
 	  NULL },
+	{ { .env = LIST("A=1", "B=1", "A=2") }, "{\"Env\":[\"A=2\",\"B=1\"],\"HostConfig\":{},\"Image\":\"app\"}", NULL },
 	{ { .env = LIST("=x") }, NULL, "--env: \"=x\" has no name" },
 	{ { .env = LIST("") }, NULL, "--env" },
 	{ { .env = LIST("A=\xff") }, NULL, "bad UTF-8" },
