@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import email.utils
 import http.client
 import json
 import subprocess
@@ -18,10 +19,12 @@ from lab.cloud import hostile_wire
 from lab.cloud.aws import ERRORS, Aws
 from lab.cloud.canary import ArgvWatch, Canaries, Leak
 from lab.cloud.clients import call, curl
+from lab.cloud.dns import Dns
 from lab.cloud.images import image
 from lab.cloud.imds import ContainerCredentials, Imds
 from lab.cloud.layers import file, layer
 from lab.cloud.registry import ScriptedRegistry
+from lab.cloud.server import Trap
 from lab.cloud.world import World
 
 TTL = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
@@ -337,3 +340,30 @@ class TestWorld:
         with World() as world:
             assert all("127.0.0.1" in url for url in world.env().values())
             assert call(world.imds, "GET", "/latest/")[0] == 401
+
+    def test_a_wrong_clock_is_everywhere(self):
+        with World() as world:
+            world.set_clock(16 * 60)
+            for server in world.servers:
+                date = email.utils.parsedate_to_datetime(call(server, "GET", "/")[1]["Date"])
+                assert 950 < date.timestamp() - time.time() < 970
+
+    def test_names_can_fail(self, ns):
+        names = {"api.example": ["203.0.113.11"]}
+        with Dns(names, netns=str(ns.path)) as dns, Trap(
+            netns=str(ns.path), listen=[("203.0.113.11", 80)]
+        ) as trap:
+
+            def reach(host):
+                run = ns.run(
+                    ["curl", "-sS", "-m", "9", f"http://{host}/"], resolv=dns.resolv_conf()
+                )
+                return run.wait()
+
+            assert reach("api.example") == 0 and reach("unknown.example") == 6
+            dns.fail(4)
+            assert reach("api.example") == 6
+            dns.fail(2, "truncated")
+            assert reach("api.example") == 0
+            assert {transport for transport, _, _ in dns.questions} == {"udp", "tcp"}
+            assert len(trap.requests) == 2

@@ -1,5 +1,4 @@
-"""The scripted registry behaves, and misbehaves as told: shown with clients that are not
-berth's."""
+"""The scripted registry behaves, and misbehaves as told, towards other clients than berth."""
 
 import json
 import shutil
@@ -175,6 +174,23 @@ class TestFaults:
         registry.on("GET", "", faults.sequence(faults.status(500), faults.status(500), None))
         assert [call(registry, "GET", registry.path)[0] for _ in range(4)] == [500, 500, 200, 200]
         assert [r.status for r in registry.requests] == [500, 500, 200, 200]
+
+    def test_a_presigned_url_dies_midway(self):
+        with ghcr_like(public=True) as registry:
+            host = registry.blob_host
+            host.on("GET", "", faults.after(faults.truncate(5), host.expire), nth=1)
+            url = host.presign("/x", b"0123456789", 60)
+            assert curl(url) == (18, "200 5")
+            assert curl("-r", "5-", url)[1].startswith("403 ")
+            assert curl("-r", "5-", host.presign("/x", b"0123456789", 60)) == (0, "206 5")
+
+    def test_half_a_request_is_kept_for_canaries(self, registry):
+        with socket.create_connection(registry.address) as sock:
+            sock.sendall(b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf a secret")
+        with socket.create_connection(registry.address) as sock:
+            sock.sendall(b"\x16\x03\x01 TLS to a plain port")
+            assert sock.recv(100).startswith(b"HTTP/1.1 400 ")
+        assert b"half a secret" in registry.received() and b"plain port" in registry.received()
 
     def test_one_bit_differs(self, registry):
         registry.on("GET", "/blobs/", faults.flip(7))

@@ -1,2 +1,1 @@
-"""Doubles of what berth talks to outside the machine: IMDS, AWS, registries. README.md is the guide
-for test writers."""
+"""Doubles of what berth talks to: IMDS, AWS, registries. README.md is the guide."""

@@ -1,5 +1,6 @@
 """AWS's API as far as berth calls it: ECR's and ECR Public's GetAuthorizationToken, JSON 1.1,
-signed with SigV4."""
+signed with SigV4.
+"""
 
 import base64
 import re
@@ -30,7 +31,8 @@ def access_denied(
     """The refusal of a role whose policy lacks the action, as AWS words it."""
     return Refused(
         "AccessDeniedException",
-        f"User: arn:aws:sts::{account}:assumed-role/{role}/{instance} is not authorized to perform: {action} "
+        f"User: arn:aws:sts::{account}:assumed-role/{role}/{instance} is not "
+        f"authorized to perform: {action} "
         f"on resource: * because no identity-based policy allows the {action} action",
     )
 
@@ -61,7 +63,8 @@ ERRORS = {
 
 class Passwords:
     """The registry passwords given out by GetAuthorizationToken: `AWS` is the user; check() is for
-    a Basic registry."""
+    a Basic registry.
+    """
 
     def __init__(self, canaries, registries, now):
         self._canaries, self.registries, self._now = canaries, set(registries), now
@@ -88,7 +91,8 @@ class Aws(Server):
 
     The region a request must be signed for comes from its Host (api.ecr.REGION.…), else it is
     .region. .deny is an entry of ERRORS (or access_denied(…)) that answers every correctly signed
-    request; None for success. .clock_offset = 16 * 60 makes the instance's clock look wrong."""
+    request; None for success. .clock_offset = 16 * 60 makes the instance's clock look wrong.
+    """
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """A test CA and the certificates of its servers: right, expired, of a wrong name, self-signed, TLS
-1.0 only."""
+1.0 only.
+"""
 
 import datetime
 import ipaddress
@@ -38,7 +39,8 @@ class Certificate:
 
     def speaking(self, version):
         """The same certificate on a server that speaks only this ssl.TLSVersion (TLSv1 is the one
-        to refuse)."""
+        to refuse).
+        """
         return Certificate(self.certificate, self.key, only=version)
 
     def context(self, record=None):
@@ -62,8 +64,7 @@ class Certificate:
 
 
 class CA:
-    """Makes certificates in `directory` (a temporary one by default). `pem` is the file a client is
-    to trust."""
+    """Makes certificates in `directory` (or a temporary one). Clients are to trust .pem."""
 
     def __init__(self, directory=None, common_name="test CA"):
         if directory is None:
@@ -86,8 +87,7 @@ class CA:
         self.pem = self._write("ca.pem", builder.sign(self._key, hashes.SHA256()))
 
     def certificate(self, *names, start=-1, end=10, self_signed=False):
-        """A Certificate for those host names and addresses, valid from and to so many days from
-        now."""
+        """A Certificate for host names and addresses; start and end are days from now."""
         now = datetime.datetime.utcnow()
         key = ec.generate_private_key(ec.SECP256R1())
         issuer = _name(names[0]) if self_signed else self._subject

@@ -3,7 +3,8 @@
 Every secret of a test is a canary: a unique string that knows at which hosts it may be seen. After
 the test all bytes that the doubles received, and all that berth printed, stored or showed to
 others, are searched for every canary in every form it may take (plain, percent-encoded, hex, base64
-at any alignment, so also inside `Basic`). """
+at any alignment, so also inside `Basic`).
+"""
 
 import base64
 import json
@@ -19,8 +20,7 @@ ALPHANUMERIC = string.ascii_letters + string.digits
 
 
 class Canary(str):
-    """A secret: a string with a .label and the set .allowed of the server names that may receive
-    it."""
+    """A string with a .label and the set .allowed of names of servers that may receive it."""
 
     def __new__(cls, label, value, allowed=()):
         self = super().__new__(cls, value)
@@ -116,14 +116,12 @@ class Canaries:
             raise Leak("secrets where they must not be:\n  " + "\n  ".join(leaks))
 
     def seen(self, canary, server):
-        """Whether the server got it: a test of secrecy should also see the secret arrive where it
-        is for."""
+        """Whether the server got it: a secret should also arrive where it is for."""
         return canary.find(server.received()) is not None
 
 
 def assert_canaries(logs, allowed):
-    """logs: place -> bytes; allowed: canary -> places where it may be. The same search over plain
-    data."""
+    """The same search over plain data. logs: place -> bytes; allowed: canary -> places."""
     canaries = Canaries()
     for value, places in allowed.items():
         canaries.add(getattr(value, "label", str(value)[:4] + "…"), value, places)

@@ -3,7 +3,8 @@ fault(exchange)`.
 
 Faults named for a transfer take the answer that would have been right and spoil it on the wire, so
 they work for every double and any path. Offsets count in the body of this answer (of a 206 from its
-own first byte). """
+own first byte).
+"""
 
 import asyncio
 import itertools
@@ -45,7 +46,7 @@ def status(code, body="", headers=(), content_type="text/plain"):
 
 
 def body(data, **headers):
-    """The right head (length apart) with another body; headers: Content_Type="…" (None removes)."""
+    """The right head with another body; headers as Content_Type="…" (None removes)."""
 
     def spoil(_request, response):
         response.body = data
@@ -83,6 +84,24 @@ def sequence(*faults):
             await chosen(exchange)
 
     return fault
+
+
+def after(fault, action):
+    """The fault (None: behave), and action() before its first byte leaves: `after(truncate(0.5),
+    host.expire)` is a presigned URL that dies midway, `imds.rotate` keys that change midway.
+    """
+
+    async def both(exchange):
+        response = await exchange.normal()
+        action()
+
+        async def same():
+            return response
+
+        exchange.normal = same
+        await (fault(exchange) if fault else exchange.send(response))
+
+    return both
 
 
 # --- silence and violence
@@ -175,7 +194,8 @@ def slow(bytes_per_second, after=0):
 
 def redirect(location, code=307):
     """To the location, byte for byte as given (also CR and LF); a function of the Request; None for
-    no Location."""
+    no Location.
+    """
 
     async def fault(exchange):
         where = location(exchange.request) if callable(location) else location
@@ -200,7 +220,8 @@ def redirect_loop(code=307):
 
 def unauthorized(challenge=None):
     """401, with the registry's own challenge whatever was sent, or this one (a list for several, ""
-    for none)."""
+    for none).
+    """
 
     async def fault(exchange):
         values = [challenge] if isinstance(challenge, str) else challenge
@@ -217,8 +238,7 @@ def unauthorized(challenge=None):
 
 
 def overloaded(code=429, retry_after=None):
-    """429 or 503; retry_after is the header's text, or a function of the server's time giving
-    it."""
+    """429 or 503; retry_after is text, or a function of the server's time giving it."""
 
     async def fault(exchange):
         value = retry_after(exchange.server.now()) if callable(retry_after) else retry_after
@@ -236,7 +256,8 @@ def stream(
     b'{"token":"', suffix=b'"}').
 
     declared: say Content-Length; else chunked. .body_sent of the request tells how much the client
-    took."""
+    took.
+    """
 
     async def fault(exchange):
         length = ("Content-Length", str(total)) if declared else ("Transfer-Encoding", "chunked")

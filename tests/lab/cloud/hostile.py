@@ -6,7 +6,8 @@ hostile_wire.py.)
         registry.push(make(), "app")
 
 Each value is a function without arguments that gives a Document to push. All must end in a named
-failure, with at most four requests for documents and nothing unverified started. """
+failure, with at most four requests for documents and nothing unverified started.
+"""
 
 import json
 

@@ -3,7 +3,8 @@
 RECOVERS: script once on blob GETs, `registry.on("GET", "/blobs/", fault, nth=1)`; the pull must
 succeed (fetching, where the server has ranges, only what is missing). LIES: one refetch is allowed;
 scripted for ever they must end in failure. IMDS: what a function does to an Imds; each is for ever,
-so that berth must fail and say which step and why. """
+so that berth must fail and say which step and why.
+"""
 
 import json
 import time

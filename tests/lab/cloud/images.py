@@ -1,5 +1,4 @@
-"""Images made in memory: config, manifest (OCI and schema 2), index, with a hook to spoil each
-document."""
+"""Images made in memory: config, manifest, index, with a hook to spoil each."""
 
 import json
 from dataclasses import dataclass, field
@@ -21,8 +20,7 @@ TYPES = {
 
 @dataclass
 class Document:
-    """A manifest or an index: bytes under a media type, and the documents and blobs that it
-    needs."""
+    """A manifest or an index: bytes, a media type, and the documents and blobs it needs."""
 
     data: bytes
     media_type: str
@@ -86,8 +84,7 @@ def parse_platform(platform):
 
 
 def _bytes(document, change):
-    """The document after the hook: `change` gets the dict and returns it, changed, or bytes to use
-    instead."""
+    """The bytes after the hook, which gets the dict and returns it, None, or bytes."""
     if change:
         changed = change(document)
         document = document if changed is None else changed
@@ -113,7 +110,8 @@ def image(
 
     kind: "oci" or "docker" (schema 2). config: the inner config (Cmd, Env, …). diff_ids: instead of
     the true ones. change_config, change_manifest: hooks, dict -> dict, None (changed in place) or
-    bytes."""
+    bytes.
+    """
     layers = [layer([("hello", b"hello\n")])] if layers is None else list(layers)
     manifest_type, _, config_type = TYPES[kind]
     document = {
@@ -147,8 +145,7 @@ def image(
 
 
 def index(documents, *, kind="oci", change=None, media_type=None):
-    """A Document for an index (manifest list) of (Document, platform) pairs; platform None for
-    none."""
+    """A Document for an index of (Document, platform) pairs; platform may be None."""
     documents = list(documents)
     index_type = TYPES[kind][1]
     data = _bytes(
@@ -163,8 +160,7 @@ def index(documents, *, kind="oci", change=None, media_type=None):
 
 
 def attestation(of):
-    """What buildx adds to an index: an in-toto manifest for unknown/unknown that no platform may
-    choose."""
+    """What buildx adds to an index: an in-toto manifest that no platform may choose."""
     statement = Layer(
         b'{"_type":"https://in-toto.io/Statement/v0.1"}',
         sha256(b""),
@@ -193,8 +189,7 @@ def buildx_index(*images):
 
 
 def read_layout(directory, name=None):
-    """The Document of an OCI layout on disk: the first in index.json, or the one of that ref
-    name."""
+    """The Document of an OCI layout: the first in index.json, or that ref name's."""
     directory = Path(directory)
 
     def blob(digest):

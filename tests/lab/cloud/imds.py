@@ -2,7 +2,8 @@
 
 Behaviour from the EC2 user guide, "Use the Instance Metadata Service": tokens by PUT with a TTL of
 1 to 21600 s, none for a PUT with X-Forwarded-For, 401 without a valid token. See faults.py for what
-it can be scripted to do instead. """
+it can be scripted to do instead.
+"""
 
 import json
 import time
@@ -112,8 +113,7 @@ class Imds(Server):
         return self.issued[-1]
 
     def rotate(self, life=6 * 3600):
-        """Serve new role credentials; the AWS double goes on taking the old ones until they
-        expire."""
+        """Serve new role credentials; AWS takes the old ones too until they expire."""
         self.issued.append(RoleCredentials(self.canaries, self.aws_names, life, self.now))
         return self.credentials
 
@@ -197,7 +197,8 @@ class Imds(Server):
             404: "Not Found",
             405: "Method Not Allowed",
         }[status]
-        page = f'<?xml version="1.0" encoding="iso-8859-1"?>\n<html><head><title>{status} - {title}</title></head></html>\n'
+        page = f'<?xml version="1.0" encoding="iso-8859-1"?>\n'
+        page += f"<html><head><title>{status} - {title}</title></head></html>\n"
         return text(status, page, self._common(), "text/html")
 
 

@@ -18,7 +18,8 @@ def sha256(data):
 @dataclass
 class Entry:
     """What a name in a layer is. Any TarInfo attribute (mode, uid, mtime, …) goes into
-    `attributes`, pax records into `pax`."""
+    `attributes`, pax records into `pax`.
+    """
 
     kind: bytes = tarfile.REGTYPE
     data: bytes = b""
@@ -62,7 +63,8 @@ def xattr(name):
 def tar(entries, *, end=True):
     """The bytes of a pax tar of (name, what) pairs: what is an Entry, bytes (a file), None (a
     directory), or bytes in a tuple (raw, placed as they are: hand-made headers). Names are kept
-    exactly, `../x` and `/etc/x` included."""
+    exactly, `../x` and `/etc/x` included.
+    """
     out = io.BytesIO()
     for name, what in entries:
         if isinstance(what, tuple):

@@ -1,5 +1,6 @@
 """Faults that change a right answer on its way out: the transfers that lie. (Use them as
-faults.NAME.)"""
+faults.NAME.)
+"""
 
 import gzip as gzip_module
 
@@ -36,8 +37,7 @@ def flip(offset=0.5):
 
 
 def extra(count, how="length"):
-    """`count` bytes past the end: within a larger Content-Length ("length"), "chunked", or "after"
-    the promised length."""
+    """Bytes past the end: how is in the "length", "chunked", or "after" the promised length."""
     more = b"X" * count
     if how == "length":
         return change(
@@ -79,8 +79,7 @@ def content_length(value):
 
 
 def chunked(size=65536, more=b"", end=True):
-    """The right body in chunked encoding; without `end` the connection ends before the last
-    chunk."""
+    """The right body in chunks; without `end` the connection ends before the last one."""
 
     async def fault(exchange):
         response = await exchange.normal()
@@ -117,8 +116,7 @@ def until_close():
 
 
 def content_range(value):
-    """Another Content-Range: text, or a function of (first, last, total); None removes it. For 206
-    answers."""
+    """For a 206: another Content-Range, text or a function of (first, last, total), or None."""
 
     def spoil(_request, response):
         if response.status == 206:

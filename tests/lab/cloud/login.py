@@ -1,5 +1,6 @@
 """How a registry tells who may pull: nobody needs to, Basic (ECR), Bearer from a token endpoint
-(GHCR, Docker Hub)."""
+(GHCR, Docker Hub).
+"""
 
 import base64
 import binascii
@@ -48,7 +49,8 @@ class NoLogin:
 
 class Basic(NoLogin):
     """users: user -> password, or check(user, password) -> True, False, or "expired" (403, as
-    ECR)."""
+    ECR).
+    """
 
     def __init__(self, users=None, check=None, service="ecr.amazonaws.com"):
         self.users = users or {}
@@ -79,7 +81,8 @@ class Bearer(NoLogin):
 
     The token endpoint is the registry's own /token unless `host` is a TokenHost. expires_in None
     leaves the member out; field is "token", "access_token" or "both". .issued: token -> (scopes,
-    when it dies). realm: text to send instead of the endpoint's true URL."""
+    when it dies). realm: text to send instead of the endpoint's true URL.
+    """
 
     def __init__(
         self,

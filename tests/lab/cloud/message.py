@@ -74,7 +74,7 @@ class Request:
 class Response:
     status: int = 200
     headers: list = field(default_factory=list)
-    body: Any = b""  # bytes, or an async iterator of bytes (then say Content-Length or Transfer-Encoding yourself)
+    body: Any = b""  # bytes, or an async iterator of them (with a length header of your own)
     reason: Optional[str] = None
 
     def header(self, name, default=None):
@@ -92,7 +92,8 @@ class Response:
 
     def head(self, now):
         """The status line and headers, with Date and Content-Length unless set (or not to be
-        computed)."""
+        computed).
+        """
         headers = list(self.headers)
         names = {k.lower() for k, _ in headers}
         if "date" not in names:
@@ -155,21 +156,29 @@ async def read_request(reader):
         raise BadRequest("head too large") from error
     method, target, version, headers = parse_head(head)
     request = Request(method, target, version, headers, b"", head)
+    try:
+        await _read_body(reader, request)
+    except IncompleteReadError as error:
+        raise BadRequest("connection ended inside a body", request.raw + error.partial) from error
+    except ValueError as error:
+        raise BadRequest("bad chunk size", request.raw) from error
+    return request
+
+
+async def _read_body(reader, request):
     length = request.header("Content-Length")
     if (request.header("Transfer-Encoding") or "").lower() == "chunked":
-        while True:
+        size = None
+        while size != 0:
             line = await reader.readuntil(b"\r\n")
             size = int(line.split(b";")[0], 16)
             chunk = await reader.readexactly(size + 2)
             request.raw += line + chunk
             request.body += chunk[:-2]
             if len(request.body) > BODY_MAX:
-                raise BadRequest("body too large")
-            if size == 0:
-                break
+                raise BadRequest("body too large", request.raw)
     elif length is not None:
         if not length.isdigit() or int(length) > BODY_MAX:
-            raise BadRequest(f"bad Content-Length {length!r}")
+            raise BadRequest("bad Content-Length", request.raw)
         request.body = await reader.readexactly(int(length))
         request.raw += request.body
-    return request

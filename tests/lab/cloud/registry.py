@@ -2,7 +2,8 @@
 otherwise.
 
 Unlike docker-registry it serves any bytes under any name: what it hands out is exactly what the
-test put in. """
+test put in.
+"""
 
 import re
 
@@ -25,7 +26,8 @@ class ScriptedRegistry(Server):
     live.
 
     .ranges: whether blobs served here honour Range. .digest_header: whether Docker-Content-Digest
-    is sent. .redirect_status: 307, as ECR and GHCR."""
+    is sent. .redirect_status: 307, as ECR and GHCR.
+    """
 
     def __init__(
         self,
@@ -57,7 +59,8 @@ class ScriptedRegistry(Server):
 
     def push(self, document, repository, tag="latest"):
         """Serve the Document, all below it, and its blobs. Returns the reference by digest,
-        `host/repo@sha256:…`."""
+        `host/repo@sha256:…`.
+        """
         documents, blobs = document.everything()
         served = self.documents.setdefault(repository, {})
         served.update({d.digest: d for d in documents})
@@ -152,7 +155,8 @@ class ScriptedRegistry(Server):
 def ecr_like(aws=None, *, password=None, canaries=None, name="ecr", blob_host=None, **kwargs):
     """Basic, and blobs by 307 to an S3-like host. The password: what `aws` (an Aws double) gives
     out, or this one for the user AWS (a canary made here if neither is given; see
-    .login.users["AWS"])."""
+    .login.users["AWS"]).
+    """
     canaries = canaries or (aws.canaries if aws else Canaries())
     if aws:
         login = Basic(check=aws.passwords.check)
@@ -175,7 +179,8 @@ def ghcr_like(
     **kwargs,
 ):
     """Bearer from its own /token, and blobs by 307 to an Azure-like host where HEAD is 403 and URLs
-    are short-lived. users: user -> PAT (by default "octocat" and a canary)."""
+    are short-lived. users: user -> PAT (by default "octocat" and a canary).
+    """
     canaries = canaries or Canaries()
     if users is None:
         users = {"octocat": canaries.new("GHCR PAT", 40, allowed={name}, prefix="ghp_")}

@@ -49,7 +49,8 @@ class Script:
         method: "GET", … or "*". path: a regular expression searched in the target (path and query).
         nth: the 1-based number, or a collection of them, among the matching requests. times: at
         most so many. where: a further predicate on the Request. Returns the rule, whose .hits
-        counts."""
+        counts.
+        """
         rule = Rule(method, path, do, nth, times, where)
         with self._lock:
             self._rules.append(rule)

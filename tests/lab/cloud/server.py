@@ -1,5 +1,4 @@
-"""A raw HTTP/1.1 server in a thread of its own, which records all it receives and does what its
-script says."""
+"""A raw HTTP/1.1 server in a thread, which records all and does what its script says."""
 
 import asyncio
 import socket
@@ -91,7 +90,8 @@ class Server:
     listen: addresses to listen on; port 0 picks one (the same for all). netns: see netns.enter.
     tls: a Certificate (ca.py), or None for plain HTTP. names: the host names it goes by, for its
     logs and URLs. Subclasses say what they answer in respond(); everything may be called from the
-    test's thread while it runs."""
+    test's thread while it runs.
+    """
 
     def __init__(self, name, *, listen=(("127.0.0.1", 0),), netns=None, tls=None, host=None):
         self.name = name

@@ -1,5 +1,4 @@
-"""Checks the SigV4 signature of a received request by computing it again with botocore: independent
-of berth's signer."""
+"""Checks a received request's SigV4 signature by computing it again with botocore."""
 
 import calendar
 import hashlib
@@ -45,7 +44,8 @@ def check(request, find_credentials, *, region, service, scheme, now):
     if not fields:
         raise Refused(
             "IncompleteSignatureException",
-            "Authorization header requires 'Credential', 'Signature' and 'SignedHeaders' parameters.",
+            "Authorization header requires 'Credential', 'Signature' "
+            "and 'SignedHeaders' parameters.",
         )
     access_key, *scope = fields[1].split("/")
     credentials = find_credentials(access_key)
@@ -62,7 +62,8 @@ def check(request, find_credentials, *, region, service, scheme, now):
     if _signature(request, credentials, signed, date, region, service, scheme) != fields[3]:
         raise Refused(
             "InvalidSignatureException",
-            "The request signature we calculated does not match the signature you provided. Check your AWS "
+            "The request signature we calculated does not match the signature you "
+            "provided. Check your AWS "
             "Secret Access Key and signing method. Consult the service documentation for details.",
         )
     if credentials.expires <= now:
@@ -89,7 +90,8 @@ def _scope_message(scope, date, region, service):
     if scope[2] != service:
         return f"Credential should be scoped to correct service: '{service}'. "
     return (
-        f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
+        "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date "
+        "from HTTP: "
         f"'{scope[0]}' != '{date[:8]}', from '{date}'."
     )
 

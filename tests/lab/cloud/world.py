@@ -1,5 +1,4 @@
-"""A whole cloud: metadata, AWS's API, ECR, GHCR, at their real names and addresses, or on
-loopback."""
+"""A whole cloud at its real names and addresses, or on loopback."""
 
 from contextlib import ExitStack
 
@@ -32,8 +31,7 @@ PLACES = {
 
 
 class World:
-    """See README.md. namespace: a lab.Namespace (or None for loopback), whose .hosts and .ca are
-    set."""
+    """See README.md. namespace: a lab.Namespace, whose .hosts and .ca it sets, or None."""
 
     def __init__(self, namespace=None, *, region="eu-west-1", account="123456789012", **imds):
         self.namespace, self.region, self.account = namespace, region, account
@@ -86,6 +84,11 @@ class World:
             self.ghcr_blobs,
             self.trap,
         ]
+
+    def set_clock(self, ahead):
+        """The cloud's clock is so many seconds ahead: to berth its own is wrong by that."""
+        for server in self.servers:
+            server.clock_offset = ahead
 
     def env(self):
         """What berth's environment must say: nothing but the test CA in a namespace."""
