@@ -129,3 +129,10 @@ int fs_lock(const char *path, int64_t deadline_ms, int *fd_out, struct err *err)
 	fd = -1;
 	return 0;
 }
+
+bool fs_locked(const char *path)
+{
+	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}

@@ -30,6 +30,9 @@ int fs_mkdirs(const char *path, struct err *err) MUST_CHECK;
  */
 int fs_lock(const char *path, int64_t deadline_ms, int *fd_out, struct err *err) MUST_CHECK;
 
+/* True when somebody holds path as fs_lock() takes it; false also when it does not exist. Takes nothing. */
+bool fs_locked(const char *path);
+
 /* Writes all bytes to a blocking descriptor. */
 int fs_write_all(int fd, const void *bytes, size_t len, struct err *err) MUST_CHECK;
 

@@ -1,0 +1,21 @@
+/* The image a container is made from, as --pull says: from the registry, or the one that is here. */
+#ifndef BERTH_AGENT_ACQUIRE_H
+#define BERTH_AGENT_ACQUIRE_H
+
+#include "agent/pull.h"
+
+struct acquired {
+	char image_id[80];
+	char digest[72];     /* of what the tag points at; "" when it is not known */
+	char image_ref[1100]; /* what goes into the create body: the name, or the ID where the name means another image */
+	const char *store;   /* "load", or "" */
+	int64_t pull_ms;
+};
+
+/* How long `newer` waits for the registry when the image is here. */
+#define ACQUIRE_NEWER_MS 10000
+
+int acquire_image(struct context *c, const struct reference *ref, struct progress *progress,
+		  const struct pull_hooks *hooks, struct acquired *out, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,69 @@
+/*
+ * The phases of `berth up`: Docker → container → image → start → probe, and then the app's
+ * life. What happens is told on the board, to systemd, in the log and in RUN_DIR/NAME.json.
+ */
+#ifndef BERTH_AGENT_DEPLOYMENT_H
+#define BERTH_AGENT_DEPLOYMENT_H
+
+#include "agent/acquire.h"
+#include "agent/board.h"
+#include "agent/context.h"
+#include "agent/probe.h"
+#include "agent/readiness.h"
+#include "engine/container.h"
+
+/* Labels of the containers that berth makes. They hold only what never changes. */
+#define LABEL_NAME "io.berth.name"
+#define LABEL_IMAGE "io.berth.image"
+#define LABEL_DIGEST "io.berth.digest"
+#define LABEL_CONFIG "io.berth.config"
+#define LABEL_GENERATION "io.berth.generation"
+
+#define DOCKER_PATIENCE_MS 300000  /* the socket of a booting instance */
+#define FAILED_LINGER_MS 60000     /* --on-failure exit: how long /healthz says so first */
+#define RETRY_FIRST_MS 1000
+#define RETRY_MAX_MS 30000
+#define LOG_LINES_ON_FAILURE 20
+
+struct deployment {
+	struct context *context;
+	struct board *board;
+	struct progress *progress;
+	struct snapshot snapshot;
+
+	struct reference ref;
+	char *image;       /* fully qualified, as asked: the label */
+	char *name;        /* of the serving container */
+	char *next, *prev; /* NAME-next, NAME-prev */
+	struct container_spec spec;
+	char config_hash[SHA256_HEX_SIZE];
+	struct probe probe;
+	bool probe_given;
+	struct readiness readiness;
+	bool replaced;     /* this run put a new container in place of one that still exists as prev */
+	bool failure_shown; /* the endpoint has said `failed` for its time */
+	char *status_path; /* RUN_DIR/NAME.json */
+	int lock_fd;
+};
+
+/*
+ * Reads and checks all options, without network: ERR_USAGE, ERR_CONFIG. Takes the lock of
+ * RUN_DIR/NAME.lock: ERR_CONFLICT when another `berth up` serves that name. board and context are borrowed.
+ */
+int deployment_open(struct deployment *d, struct context *c, struct board *board, struct err *err) MUST_CHECK;
+void deployment_close(struct deployment *d);
+
+/*
+ * Runs until berth is told to stop (ERR_CANCELLED) or a permanent failure has been shown long
+ * enough. Temporary failures are retried for ever.
+ */
+int deployment_run(struct deployment *d, struct err *err) MUST_CHECK;
+
+/* --stop-on-exit: 503 "draining" for --drain-timeout, then the container is stopped. */
+int deployment_drain(struct deployment *d, struct err *err) MUST_CHECK;
+
+/* Tells everybody: status, phase ("" keeps it) and reason (printf; NULL: none). */
+void deployment_tell(struct deployment *d, enum board_status status, const char *phase, const char *reason, ...)
+	PRINTF_LIKE(4, 5);
+
+#endif

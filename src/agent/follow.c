@@ -1,0 +1,229 @@
+#include "agent/follow.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+struct follow {
+	struct deployment *d;
+	struct docker_events *events;
+	bool woken;               /* an event came: look at once */
+	bool died;                /* the container died since the last look */
+	bool was_ready;           /* ever, in this follow */
+	bool failed;              /* the ready timeout has passed: `failed` until it is ready after all */
+	int64_t ready_by_ms;      /* -1: no grace */
+	char reason[PROBE_REASON_SIZE];
+};
+
+static void on_event(void *arg, const struct json *event)
+{
+	struct follow *f = arg;
+	const char *id_or_name = json_string(json_get(json_get(json_get(event, "Actor"), "Attributes"), "name"));
+	const char *action = json_string(json_get(event, "Action"));
+
+	if (!event) {
+		f->woken = true; /* the stream was cut: anything may have happened */
+		return;
+	}
+	if (!streq(id_or_name, f->d->name) || !action || skip_prefix(action, "exec_"))
+		return;
+	f->woken = true;
+	if (streq(action, "die"))
+		f->died = true;
+}
+
+static bool woken(void *arg)
+{
+	return ((struct follow *)arg)->woken;
+}
+
+/* The next look, or an event before it. */
+static int wait_interval(struct follow *f, int64_t started_ms, struct err *err)
+{
+	struct deployment *d = f->d;
+	int64_t until = started_ms + opt_number(d->context->options, OPT_PROBE_INTERVAL);
+
+	if (loop_wait(d->context->loop, woken, f, until, err) < 0) {
+		if (err->kind != ERR_TIMEOUT)
+			return -1;
+		err_clear(err);
+	}
+	f->woken = false;
+	return 0;
+}
+
+static void tell_state(struct follow *f)
+{
+	struct deployment *d = f->d;
+
+	if (d->readiness.ready)
+		deployment_tell(d, BOARD_READY, "serve", NULL);
+	else if (f->failed)
+		deployment_tell(d, BOARD_FAILED, "probe", "%s", f->reason);
+	else if (f->was_ready)
+		deployment_tell(d, BOARD_UNHEALTHY, "serve", "%s", f->reason);
+	else
+		deployment_tell(d, BOARD_STARTING, "probe", "%s", f->reason);
+}
+
+static void became_ready(struct follow *f)
+{
+	struct snapshot *s = &f->d->snapshot;
+
+	if (!s->ready_after_ms)
+		s->ready_after_ms = clock_wall_ms() - s->started_ms;
+	if (!f->was_ready)
+		log_notice("%s is ready, %.1f s after start", f->d->name, (double)s->ready_after_ms / 1e3);
+	else
+		log_notice("%s is ready again", f->d->name);
+	f->was_ready = true;
+	f->failed = false;
+}
+
+static void feed(struct follow *f, bool passed)
+{
+	struct deployment *d = f->d;
+
+	if (passed)
+		d->snapshot.probes_passed++;
+	else
+		d->snapshot.probes_failed++;
+	if (!readiness_feed(&d->readiness, passed))
+		return;
+	if (d->readiness.ready)
+		became_ready(f);
+	else
+		log_warning("%s is not ready any more: %s", d->name, f->reason);
+}
+
+/* The container does not run: not ready at once, whatever the rise and fall. */
+static void feed_dead(struct follow *f, const struct container_state *s)
+{
+	bool running_again = s->running && !s->restarting;
+
+	(void)snprintf(f->reason, sizeof f->reason, "container %s%s, exit code %d%s",
+		       running_again ? "died and was restarted" : s->status,
+		       s->oom_killed ? " (out of memory)" : "", s->exit_code,
+		       s->restarting ? ", Docker restarts it" : "");
+	if (readiness_reset(&f->d->readiness))
+		log_warning("%s is not ready any more: %s", f->d->name, f->reason);
+}
+
+static int ask(struct follow *f, const struct container_state *state, struct err *err)
+{
+	struct deployment *d = f->d;
+	bool passed;
+
+	if (probe_once(d->context, &d->probe, state, opt_number(d->context->options, OPT_PROBE_TIMEOUT), &passed, f->reason,
+		       err) < 0)
+		return -1;
+	feed(f, passed);
+	return 0;
+}
+
+static int choose_probe(struct deployment *d, const struct container_state *state, struct err *err)
+{
+	if (d->probe_given)
+		return 0;
+	if (probe_default(state->inspect, &d->spec.publish, &d->probe, err) < 0)
+		return -1;
+	d->probe_given = true;
+	CLEANUP(freep) char *text = probe_text(&d->probe);
+	log_info("probe: %s", text);
+	return 0;
+}
+
+/* One look at the container. 0 looked, 1 it is not there any more. */
+static int look(struct follow *f, struct container_state *state, struct err *err)
+{
+	struct deployment *d = f->d;
+
+	if (container_inspect(d->context->docker, d->name, state, err) < 0) {
+		if (err->kind == ERR_NOT_FOUND) {
+			err_clear(err);
+			return 1;
+		}
+		if (!err->retryable)
+			return -1;
+		/* Docker is away; the app may well serve on, but nobody can say so. */
+		(void)snprintf(f->reason, sizeof f->reason, "%.*s", (int)sizeof f->reason - 1, err->msg);
+		err_clear(err);
+		feed(f, false);
+		return 0;
+	}
+	if (!state->label_name || choose_probe(d, state, err) < 0)
+		return state->label_name ? -1 : 1;
+	d->snapshot.restart_count = state->restart_count;
+	if (f->died || !state->running || state->restarting) {
+		f->died = false;
+		feed_dead(f, state);
+		return 0;
+	}
+	return ask(f, state, err);
+}
+
+/* Before the first ready: an end that nobody will mend, or a deadline. */
+static bool hopeless(struct follow *f, const struct container_state *state, struct err *why)
+{
+	bool over = *state->status && !state->running && !state->restarting;
+	int64_t now = clock_mono_ms();
+
+	if (f->was_ready || f->failed || f->ready_by_ms < 0)
+		return false;
+	if (over)
+		err_set(why, ERR_FAILED, "%s ended before it was ready: exit code %d%s", f->d->name, state->exit_code,
+			state->oom_killed ? " (out of memory)" : "");
+	else if (now >= f->ready_by_ms)
+		err_set(why, ERR_FAILED, "%s was not ready within %lld s: %s", f->d->name,
+			(long long)opt_number(f->d->context->options, OPT_READY_TIMEOUT) / 1000, f->reason);
+	else
+		return false;
+	return true;
+}
+
+static int follow_until(struct follow *f, int64_t give_up_ms, enum follow_end *end, struct err *why, struct err *err)
+{
+	struct deployment *d = f->d;
+
+	for (;;) {
+		CLEANUP(container_state_clear) struct container_state state = { 0 };
+		int64_t started = clock_mono_ms();
+
+		int looked = look(f, &state, err);
+		if (looked < 0)
+			return -1;
+		d->context->last_progress_ms = clock_mono_ms();
+		if (looked == 1) {
+			*end = FOLLOW_GONE;
+			return 0;
+		}
+		tell_state(f);
+		if (hopeless(f, &state, why) || (f->failed && give_up_ms >= 0 && started >= give_up_ms)) {
+			*end = FOLLOW_NOT_READY;
+			return 0;
+		}
+		if (f->was_ready)
+			give_up_ms = -1;
+		if (wait_interval(f, started, err) < 0)
+			return -1;
+	}
+}
+
+int follow_container(struct deployment *d, enum follow_mode mode, int64_t give_up_ms, enum follow_end *end,
+		     struct err *why, struct err *err)
+{
+	const struct options *o = d->context->options;
+	struct follow f = { .d = d, .ready_by_ms = -1, .failed = mode == FOLLOW_FAILED };
+
+	if (mode == FOLLOW_FRESH)
+		f.ready_by_ms = clock_mono_ms() + opt_number(o, OPT_READY_TIMEOUT);
+	if (mode == FOLLOW_FAILED)
+		(void)snprintf(f.reason, sizeof f.reason, "%.*s", (int)sizeof f.reason - 1, d->snapshot.reason);
+	d->readiness.rise = opt_number(o, OPT_PROBE_RISE);
+	d->readiness.fall = opt_number(o, OPT_PROBE_FALL);
+	(void)readiness_reset(&d->readiness); /* a new container: what the last one was does not count */
+	if (docker_events_start(d->context->docker, "container", on_event, &f, &f.events, err) < 0)
+		return -1;
+	int result = follow_until(&f, give_up_ms, end, why, err);
+	docker_events_stop(f.events);
+	return result;
+}

@@ -1,0 +1,172 @@
+#include "agent/generation.h"
+
+#include "base/log.h"
+
+static bool is_ours(const struct deployment *d, const struct container_state *s)
+{
+	return s->label_name && streq(s->label_name, d->name);
+}
+
+/* 0 found and ours, 1 none, ERR_CONFLICT a stranger's. */
+static int look(struct deployment *d, const char *name, struct container_state *state, struct err *err)
+{
+	if (container_inspect(d->context->docker, name, state, err) < 0) {
+		if (err->kind != ERR_NOT_FOUND)
+			return -1;
+		err_clear(err);
+		return 1;
+	}
+	if (is_ours(d, state))
+		return 0;
+	container_state_clear(state);
+	err_set(err, ERR_CONFLICT, "a container called %s exists that berth did not make", name);
+	return err_hint(err, "remove or rename it (`docker rename %s OTHER`), or choose another --name", name);
+}
+
+static bool same_configuration(const struct deployment *d, const struct container_state *s)
+{
+	return streq(s->label_config, d->config_hash) && streq(s->label_image, d->image);
+}
+
+/* A candidate of a run that died: it never served. */
+static int remove_stale(struct deployment *d, const char *name, struct err *err)
+{
+	CLEANUP(container_state_clear) struct container_state state = { 0 };
+
+	int found = look(d, name, &state, err);
+	if (found < 0)
+		return -1;
+	if (found == 1)
+		return 0;
+	log_info("removing %s, left by an interrupted run", name);
+	return container_remove(d->context->docker, name, true, err);
+}
+
+static int restore_name(struct deployment *d, bool *restored, struct err *err)
+{
+	CLEANUP(container_state_clear) struct container_state state = { 0 };
+
+	*restored = false;
+	int found = look(d, d->prev, &state, err);
+	if (found != 0)
+		return found < 0 ? -1 : 0;
+	log_info("%s is %s again: an interrupted run had renamed it", d->prev, d->name);
+	*restored = true;
+	return container_rename(d->context->docker, d->prev, d->name, err);
+}
+
+int generation_find(struct deployment *d, enum generation_found *found, struct container_state *state,
+		    struct err *err)
+{
+	bool restored = false;
+
+	int result = look(d, d->name, state, err);
+	if (result < 0)
+		return -1;
+	if (result == 1) {
+		if (restore_name(d, &restored, err) < 0)
+			return -1;
+		if (restored && (result = look(d, d->name, state, err)) < 0)
+			return -1;
+	}
+	if (remove_stale(d, d->next, err) < 0)
+		return -1;
+	*found = result == 1 ? GENERATION_NONE : same_configuration(d, state) ? GENERATION_SAME : GENERATION_OTHER;
+	return 0;
+}
+
+static long generation_number(const struct container_state *old)
+{
+	if (!old || !old->label_generation)
+		return 0;
+	return strtol(old->label_generation, NULL, 10); /* nonsense counts as 0 */
+}
+
+static int make_body(struct deployment *d, const struct acquired *image, const struct container_state *old,
+		     struct json **out, struct err *err)
+{
+	char hash[SHA256_HEX_SIZE];
+
+	d->spec.image = image->image_ref;
+	if (container_body(&d->spec, out, hash, err) < 0)
+		return -1;
+	CLEANUP(freep) char *generation = xasprintf("%ld", generation_number(old) + 1);
+	struct json *labels = json_ensure_object(*out, "Labels");
+	json_set_str(labels, LABEL_NAME, d->name);
+	json_set_str(labels, LABEL_IMAGE, d->image);
+	json_set_str(labels, LABEL_DIGEST, image->digest);
+	json_set_str(labels, LABEL_CONFIG, hash);
+	json_set_str(labels, LABEL_GENERATION, generation);
+	return 0;
+}
+
+static int create(struct deployment *d, const char *name, const struct json *body, struct err *err)
+{
+	CLEANUP(strv_free) struct strv warnings = { 0 };
+	char id[65];
+
+	if (container_create(d->context->docker, name, body, opt_str(d->context->options, OPT_PLATFORM), id, &warnings,
+			     err) < 0)
+		return err_wrap(err, "create container %s", name);
+	for (size_t i = 0; i < warnings.n; i++)
+		log_warning("docker: %s", warnings.v[i]);
+	return 0;
+}
+
+static int start(struct deployment *d, struct err *err)
+{
+	if (container_start(d->context->docker, d->name, err) < 0)
+		return err_wrap(err, "start container %s", d->name);
+	return 0;
+}
+
+/* A container that did not start is of no use to the next run either. */
+static int make_first(struct deployment *d, const struct json *body, struct err *err)
+{
+	struct err later;
+
+	if (create(d, d->name, body, err) < 0)
+		return -1;
+	if (start(d, err) == 0)
+		return 0;
+	if (err->kind != ERR_CANCELLED && container_remove(d->context->docker, d->name, true, &later) < 0)
+		log_err(LOG_LEVEL_WARNING, &later);
+	return -1;
+}
+
+/* The names move only after the old one has stopped; each step can be the last, and find() mends it. */
+static int make_instead(struct deployment *d, const struct json *body, struct err *err)
+{
+	struct docker *docker = d->context->docker;
+
+	if (remove_stale(d, d->prev, err) < 0 || create(d, d->next, body, err) < 0)
+		return -1;
+	log_notice("stopping %s; the new configuration takes its place", d->name);
+	if (container_stop(docker, d->name, -1, err) < 0 || container_rename(docker, d->name, d->prev, err) < 0 ||
+	    container_rename(docker, d->next, d->name, err) < 0)
+		return -1;
+	d->replaced = true;
+	return start(d, err);
+}
+
+int generation_make(struct deployment *d, const struct acquired *image, const struct container_state *old,
+		    struct err *err)
+{
+	CLEANUP(json_freep) struct json *body = NULL;
+
+	if (make_body(d, image, old, &body, err) < 0)
+		return -1;
+	return old ? make_instead(d, body, err) : make_first(d, body, err);
+}
+
+int generation_restore(struct deployment *d, struct err *err)
+{
+	struct docker *docker = d->context->docker;
+
+	d->replaced = false;
+	if (container_remove(docker, d->name, true, err) < 0 && err->kind != ERR_NOT_FOUND)
+		return -1;
+	if (container_rename(docker, d->prev, d->name, err) < 0)
+		return -1;
+	return start(d, err);
+}

@@ -1,0 +1,82 @@
+#include "agent/record.h"
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+#define RECORD_MAX_BYTES (1 * MIB)
+
+static char *record_path(const char *state_dir)
+{
+	return xasprintf("%s/state.json", state_dir);
+}
+
+/* The document, or an empty one: what cannot be read is history lost, not a failure. */
+static struct json *record_load(const char *state_dir)
+{
+	CLEANUP(freep) char *path = record_path(state_dir);
+	CLEANUP(buf_free) struct buf text = BUF_INIT(RECORD_MAX_BYTES);
+	struct json *doc = NULL;
+	struct err ignored;
+
+	if (fs_read(path, &text, &ignored) < 0 ||
+	    json_parse(buf_str(&text), text.len, &json_default_limits, &doc, &ignored) < 0)
+		return json_new_object();
+	if (!json_is_object(doc) || (json_get(doc, "images") && !json_is_array(json_get(doc, "images")))) {
+		json_free(doc);
+		return json_new_object();
+	}
+	return doc;
+}
+
+static struct json *new_row(const char *image, const char *image_id, const char *digest, const char *store)
+{
+	struct json *row = json_new_object();
+	char when[CLOCK_RFC3339_SIZE];
+
+	clock_rfc3339(clock_wall_ms(), when);
+	json_set_str(row, "image", image);
+	json_set_str(row, "id", image_id);
+	json_set_str(row, "digest", digest);
+	json_set_str(row, "store", store);
+	json_set_str(row, "at", when);
+	return row;
+}
+
+int record_image(const char *state_dir, const char *image, const char *image_id, const char *digest,
+		 const char *store, struct err *err)
+{
+	CLEANUP(json_freep) struct json *doc = record_load(state_dir);
+	CLEANUP(freep) char *path = record_path(state_dir);
+	struct json *images = json_new_array();
+	size_t n = 1;
+
+	/* Newest first, one row an image. */
+	json_add(images, new_row(image, image_id, digest, store));
+	for (const struct json *row = json_first(json_get(doc, "images")); row && n < RECORD_IMAGES_MAX;
+	     row = json_next(row))
+		if (!streq(json_string(json_get(row, "id")), image_id)) {
+			json_add(images, json_clone(row));
+			n++;
+		}
+	json_set(doc, "images", images);
+	CLEANUP(freep) char *text = json_print(doc, true);
+	if (fs_mkdirs(state_dir, err) < 0)
+		return -1;
+	return fs_write_atomic(path, text, strlen(text), 0644, err);
+}
+
+bool record_digest(const char *state_dir, const char *image_id, char digest[72])
+{
+	CLEANUP(json_freep) struct json *doc = record_load(state_dir);
+
+	for (const struct json *row = json_first(json_get(doc, "images")); row; row = json_next(row)) {
+		const char *found = json_string(json_get(row, "digest"));
+		if (found && streq(json_string(json_get(row, "id")), image_id)) {
+			(void)snprintf(digest, 72, "%s", found);
+			return true;
+		}
+	}
+	return false;
+}

@@ -1,0 +1,208 @@
+#include "cmd/cmd.h"
+
+#include <dirent.h>
+
+#include "agent/board.h"
+#include "agent/context.h"
+#include "agent/deployment.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "engine/container.h"
+
+#define STATUS_FILE_MAX_BYTES (64 * KIB)
+#define WATCH_INTERVAL_MS 500
+
+/* RUN_DIR/NAME.json names the services; the only one there is needs no --name. */
+static char *only_service(const char *run_dir)
+{
+	DIR *dir = opendir(run_dir);
+	char *found = NULL;
+	size_t n = 0;
+
+	if (!dir)
+		return NULL;
+	for (struct dirent *e; (e = readdir(dir));) {
+		const char *dot = strrchr(e->d_name, '.');
+		if (!dot || !streq(dot, ".json"))
+			continue;
+		free(found);
+		found = xstrndup(e->d_name, (size_t)(dot - e->d_name));
+		n++;
+	}
+	closedir(dir);
+	if (n == 1)
+		return found;
+	free(found);
+	return NULL;
+}
+
+/* --name, else as `berth up` would choose it, else the only service that runs here. */
+static int service_name(const struct options *o, char **out, struct err *err)
+{
+	CLEANUP(reference_free) struct reference ref = { 0 };
+	const char *image = opt_str(o, OPT_IMAGE);
+
+	if (opt_str(o, OPT_NAME)) {
+		*out = xstrdup(opt_str(o, OPT_NAME));
+		return 0;
+	}
+	if (image) {
+		if (reference_parse(image, &ref, err) < 0)
+			return -1;
+		*out = xstrdup(reference_name(&ref));
+		return 0;
+	}
+	*out = only_service(opt_str(o, OPT_RUN_DIR));
+	if (*out)
+		return 0;
+	err_set(err, ERR_USAGE, "which service?");
+	return err_hint(err, "name its container with --name");
+}
+
+/* What the running `berth up` last said, or NULL when none runs. */
+static struct json *running_status(const struct options *o, const char *name)
+{
+	const char *run_dir = opt_str(o, OPT_RUN_DIR);
+	CLEANUP(freep) char *lock = xasprintf("%s/%s.lock", run_dir, name);
+	CLEANUP(freep) char *path = xasprintf("%s/%s.json", run_dir, name);
+	CLEANUP(buf_free) struct buf text = BUF_INIT(STATUS_FILE_MAX_BYTES);
+	struct json *doc = NULL;
+	struct err ignored; /* absent or half-written by a stranger: as if none ran */
+
+	if (!fs_locked(lock) || fs_read(path, &text, &ignored) < 0 ||
+	    json_parse(buf_str(&text), text.len, &json_default_limits, &doc, &ignored) < 0)
+		return NULL;
+	return doc;
+}
+
+/* No `berth up` runs: the container's own labels say what it is. */
+static struct json *status_from_labels(const struct container_state *c)
+{
+	struct json *o = json_new_object();
+
+	json_set_str(o, "status", "unattended");
+	json_set_str(o, "reason", "no `berth up` runs here: nobody probes, /healthz does not answer");
+	json_set_str(o, "image", c->label_image);
+	json_set_str(o, "digest", c->label_digest);
+	return o;
+}
+
+static void set_container(struct json *o, const struct container_state *c)
+{
+	struct json *v = json_ensure_object(o, "docker");
+	char when[CLOCK_RFC3339_SIZE];
+
+	json_set_str(v, "id", c->id);
+	json_set_str(v, "image_id", c->image_id);
+	json_set_str(v, "state", c->status);
+	json_set_int(v, "exit_code", c->exit_code);
+	json_set_int(v, "restart_count", c->restart_count);
+	json_set_str(v, "generation", c->label_generation);
+	if (*c->health)
+		json_set_str(v, "health", c->health);
+	if (c->started_ms > 0) {
+		clock_rfc3339(c->started_ms, when);
+		json_set_str(v, "started", when);
+	}
+}
+
+/* Asks Docker itself: what berth thinks and what is can differ, and both are worth showing. */
+static int collect(struct context *ctx, const char *name, struct json **out, struct err *err)
+{
+	CLEANUP(container_state_clear) struct container_state state = { 0 };
+	struct json *o = running_status(ctx->options, name);
+	struct err docker_err = { 0 };
+	bool there = docker_connect(ctx->docker, &docker_err) == 0 &&
+		     container_inspect(ctx->docker, name, &state, &docker_err) == 0;
+
+	if (docker_err.kind == ERR_CANCELLED || (!o && !there)) {
+		*err = docker_err;
+		json_free(o);
+		return err->kind == ERR_NOT_FOUND ? err_set(err, ERR_NOT_FOUND, "no service %s here", name) : -1;
+	}
+	bool attended = o != NULL;
+	if (!o)
+		o = status_from_labels(&state);
+	json_set_str(o, "container", name);
+	json_set_bool(o, "attended", attended);
+	if (there)
+		set_container(o, &state);
+	else
+		json_set_str(o, "docker_error", docker_err.msg);
+	*out = o;
+	return 0;
+}
+
+static const char *text_of(const struct json *o, const char *name)
+{
+	return json_string(json_get(o, name)) ?: "-";
+}
+
+static char *as_text(const struct json *o)
+{
+	const struct json *docker = json_get(o, "docker");
+	const char *reason = json_string(json_get(o, "reason"));
+	int64_t restarts = 0;
+	struct err ignored; /* our own document */
+
+	(void)!json_opt_int(docker, "restart_count", 0, INT32_MAX, &restarts, &ignored);
+	return xasprintf("status     %s%s%s\nphase      %s\nsince      %s\nimage      %s\ndigest     %s\n"
+			 "container  %s: %s, started %s, %lld restarts\n",
+			 text_of(o, "status"), reason ? ": " : "", reason ?: "", text_of(o, "phase"), text_of(o, "since"),
+			 text_of(o, "image"), text_of(o, "digest"), text_of(o, "container"),
+			 docker ? text_of(docker, "state") : text_of(o, "docker_error"),
+			 docker ? text_of(docker, "started") : "-", (long long)restarts);
+}
+
+static void show(const struct options *o, struct json *status, char **last)
+{
+	char *text = opt_flag(o, OPT_JSON) ? json_print(status, !opt_flag(o, OPT_WATCH)) : as_text(status);
+
+	if (!*last || !streq(*last, text)) {
+		puts(text);
+		(void)fflush(stdout); /* main() looks at the stream's error at the end */
+	}
+	free(*last);
+	*last = text;
+}
+
+static int verdict(const struct json *status, struct err *err)
+{
+	const char *word = text_of(status, "status"), *reason = json_string(json_get(status, "reason"));
+
+	if (streq(word, "ready"))
+		return 0;
+	return err_set(err, ERR_FAILED, "%s is not ready: %s%s%s", text_of(status, "container"), word, reason ? ": " : "",
+		       reason ?: "");
+}
+
+static int run(struct context *c, const char *name, struct err *err)
+{
+	CLEANUP(freep) char *last = NULL;
+	bool watch = opt_flag(c->options, OPT_WATCH);
+
+	for (;;) {
+		CLEANUP(json_freep) struct json *status = NULL;
+		if (collect(c, name, &status, err) < 0)
+			return -1;
+		show(c->options, status, &last);
+		if (!watch)
+			return verdict(status, err);
+		if (loop_sleep(c->loop, WATCH_INTERVAL_MS, err) < 0) {
+			err_clear(err); /* ^C is how one leaves */
+			return 0;
+		}
+	}
+}
+
+int cmd_status(const struct invocation *in, struct err *err)
+{
+	CLEANUP(freep) char *name = NULL;
+	struct context c;
+
+	if (service_name(&in->options, &name, err) < 0 || context_open(&c, &in->options, 0, err) < 0)
+		return -1;
+	int result = run(&c, name, err);
+	context_close(&c);
+	return result;
+}
