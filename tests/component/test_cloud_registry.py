@@ -190,6 +190,7 @@ class TestFaults:
         with socket.create_connection(registry.address) as sock:
             sock.sendall(b"\x16\x03\x01 TLS to a plain port")
             assert sock.recv(100).startswith(b"HTTP/1.1 400 ")
+        registry.settle()
         assert b"half a secret" in registry.received() and b"plain port" in registry.received()
 
     def test_one_bit_differs(self, registry):

@@ -90,6 +90,8 @@ class Canaries:
 
         Raises Leak, which lists each place without printing the secret.
         """
+        for server in servers:
+            server.settle()
         places = {f"a request to {s.name}": (s.received(), s.name) for s in servers}
         places.update(
             {

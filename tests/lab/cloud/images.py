@@ -108,7 +108,7 @@ def image(
 ):
     """A Document for a one-platform image of Layers (default: one layer with one file).
 
-    kind: "oci" or "docker" (schema 2). config: the inner config (Cmd, Env, …). diff_ids: instead of
+    kind: "oci" or "docker" (schema 2). config: the inner config (Cmd, …). diff_ids: instead of
     the true ones. change_config, change_manifest: hooks, dict -> dict, None (changed in place) or
     bytes.
     """

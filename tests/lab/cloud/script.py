@@ -46,7 +46,7 @@ class Script:
     def on(self, method, path, do, *, nth=None, times=None, where=None):
         """Answer requests by the fault `do` (see faults.py).
 
-        method: "GET", … or "*". path: a regular expression searched in the target (path and query).
+        method: "GET", … or "*". path: a regular expression searched in the target.
         nth: the 1-based number, or a collection of them, among the matching requests. times: at
         most so many. where: a further predicate on the Request. Returns the rule, whose .hits
         counts.

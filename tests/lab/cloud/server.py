@@ -160,6 +160,12 @@ class Server:
             [r.raw for r in list(self.requests)] + [c.garbage for c in list(self.connections)]
         )
 
+    def settle(self):
+        """Wait a moment for what clients that are gone have left in the sockets."""
+        time.sleep(0.05)
+        if self._loop:
+            self._call(lambda: None)
+
     def now(self):
         return time.time() + self.clock_offset
 
