@@ -44,12 +44,18 @@ static int take_signals(struct context *c, struct err *err)
 	return loop_watch_fd(c->loop, c->signal_fd, EPOLLIN, on_signal, c, &c->signal_watch, err);
 }
 
+static void trace_request(void *arg, const char *line)
+{
+	(void)arg;
+	log_debug("%s", line);
+}
+
 static int open_all(struct context *c, int64_t imds_patience_ms, struct err *err)
 {
 	CLEANUP(freep) char *agent = xasprintf("berth/%s", build_version);
 	struct http_config http = {
 		.user_agent = agent,
-		.verbose = opt_flag(c->options, OPT_VERBOSE),
+		.trace = opt_flag(c->options, OPT_VERBOSE) ? trace_request : NULL,
 	};
 	const char *platform = opt_str(c->options, OPT_PLATFORM);
 	const char *docker_host = opt_str(c->options, OPT_DOCKER_HOST);

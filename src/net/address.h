@@ -20,6 +20,8 @@ enum address_class {
 
 /* IPv4-mapped and NAT64 (64:ff9b::/96) IPv6 addresses are judged by the IPv4 address inside. */
 enum address_class address_class(const struct sockaddr *sa);
+/* The class of a literal address ("10.0.0.1", "::1", "[::1]", "fe80::1%eth0"); false when it is a name. */
+bool address_class_of_text(const char *ip, enum address_class *out);
 const char *address_class_name(enum address_class c);
 
 /* True for "127.0.0.1", "::1", "[::1]", "localhost": the hosts that speak plain HTTP. */

@@ -7,19 +7,21 @@
 
 #include "base/buf.h"
 #include "net/address.h"
+#include "net/http_url.h"
 #include "net/loop.h"
 
 /* All header lines of an answer together; registries send about 1 KiB. 10,000 headers are an attack. */
 #define HTTP_HEADERS_MAX_BYTES (64 * KIB)
 #define HTTP_HEADERS_MAX 256
-#define HTTP_URL_MAX_BYTES (16 * KIB) /* presigned URLs are 1-2 KiB */
 
 struct http; /* connections, TLS trust, proxies; bound to one loop */
 
 struct http_config {
 	const char *ca_bundle;   /* NULL: AWS_CA_BUNDLE, SSL_CERT_FILE, else the known paths of distributions */
 	const char *user_agent;  /* "berth/0.1.0" */
-	bool verbose;            /* one debug line per request (no headers: they hold secrets) */
+	/* Or NULL: told one line per finished request, "GET https://host/path: 200, 1024 bytes, 31 ms". */
+	void (*trace)(void *arg, const char *line);
+	void *trace_arg;
 };
 
 /* No CA bundle found is no error here; the first TLS request fails with a hint that lists the paths. */
@@ -57,14 +59,17 @@ struct http_request {
 	http_upload_fn *upload; /* or a streamed body (chunked), body NULL */
 	void *upload_arg;
 
-	size_t max_body_bytes;   /* cap of resp->body; also for the error body when on_body is set */
+	/* Cap of resp->body: ERR_LIMIT for a 2xx body, other bodies are cut; also for the error body when on_body is set. */
+	size_t max_body_bytes;
 	http_body_fn *on_body;   /* 2xx bodies go there instead of resp->body */
 	void *on_body_arg;
 
 	int64_t connect_timeout_ms; /* 0: 10 s */
 	int64_t total_timeout_ms;   /* 0: none (streams) */
 	int64_t stall_timeout_ms;   /* no byte either way for so long while not paused; 0: none */
-	enum address_class least;   /* connect to no class more private than this (judged on the socket) */
+	/* Connect to no class more private than this (judged on the socket). The zero value allows all: for
+	 * hosts that the operator chose or AWS fixed, never for those that a peer named. */
+	enum address_class least;
 	bool no_proxy;              /* IMDS; Unix sockets never use one */
 	bool http1_only;            /* blob hosts: streams must not share one TCP window */
 };
@@ -75,6 +80,7 @@ struct http_response {
 	long status;
 	struct buf body;
 	struct buf headers;              /* names lower-case: "name: value\n" lines; see http_header_get */
+	bool body_cut;                   /* an error's body was larger than the cap: the rest is missing */
 	enum address_class peer_class;   /* of the address connected to; ADDRESS_PUBLIC through a proxy */
 	char peer[HTTP_PEER_SIZE];       /* "203.0.113.4:443", for messages */
 	int64_t date_ms;                 /* the Date header, wall clock; 0: none */
@@ -84,6 +90,8 @@ struct http_response {
 void http_response_free(struct http_response *r);
 /* The value of the first header of that (lower-case) name, copied to out (caller frees), or NULL. */
 char *http_header_get(const struct http_response *r, const char *name);
+/* All values of that header, joined by ", " (RFC 9110 §5.3: the same thing); caller frees; or NULL. */
+char *http_header_all(const struct http_response *r, const char *name);
 
 /*
  * Sends and waits on the loop. Any status is success here; -1 means that there
@@ -106,9 +114,6 @@ int http_start(struct http *http, const struct http_request *req, http_done_fn *
 void http_resume(struct http_transfer *t); /* after HTTP_PAUSE, either direction */
 void http_cancel(struct http_transfer *t); /* done is not called; safe in callbacks of other transfers */
 
-/* "https://host/path" of a URL without userinfo, query and fragment, for messages; caller frees. */
-char *http_url_display(const char *url);
-
 /*
  * Turns an unexpected status into an error: 401/403 ERR_DENIED, 404 ERR_NOT_FOUND,
  * 429 and 5xx ERR_NETWORK (retryable, Retry-After kept), the rest ERR_FAILED. Returns -1.
@@ -122,5 +127,7 @@ int http_status_error(const struct http_response *r, const char *what, struct er
  */
 int net_retry(struct loop *loop, unsigned int attempts, int (*call)(void *arg, struct err *err), void *arg,
 	      struct err *err) MUST_CHECK;
+/* How long to wait after so many failures in a row (1: the first), err being the last: for loops of callbacks. */
+int64_t net_retry_delay_ms(unsigned int failures, const struct err *err);
 
 #endif

@@ -32,7 +32,8 @@ void loop_timer_cancel(struct loop_timer *timer);
 
 /*
  * Runs the loop until done(arg) is true (asked before waiting and after each
- * round of callbacks): 0. At deadline_ms of clock_mono_ms() (-1: none) ERR_TIMEOUT.
+ * round of callbacks): 0. At deadline_ms of clock_mono_ms() (-1: none) ERR_TIMEOUT, but
+ * not before one round.
  * After loop_cancel() ERR_CANCELLED.
  */
 int loop_wait(struct loop *loop, bool (*done)(void *arg), void *arg, int64_t deadline_ms,

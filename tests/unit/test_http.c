@@ -1,0 +1,564 @@
+/* The HTTP client against a peer that sends exactly what a row says. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "net/http.h"
+#include "peer.h"
+
+static struct loop *loop;
+static struct http *http;
+
+static int setup(void **state)
+{
+	const struct http_config config = { .user_agent = "berth/test" };
+	struct err err;
+
+	(void)state;
+	if (loop_new(&loop, &err) < 0 || http_new(loop, &config, &http, &err) < 0)
+		fail_msg("%s", err.msg);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	http_free(http);
+	loop_free(loop);
+	return 0;
+}
+
+/* Sends *arg, a string, and hangs up. */
+static void send_string(void *arg, const struct peer_request *req, struct peer_answer *answer)
+{
+	(void)req;
+	say(answer, "%s", (const char *)arg);
+	answer->close = true;
+}
+
+static const struct {
+	const char *name, *answer;
+	enum err_kind kind; /* ERR_NONE: a status */
+	const char *text;   /* in the message; or the body */
+	long status;
+} answers[] = {
+	{ "an answer with a length", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", ERR_NONE, "hi", 200 },
+	{ "an answer that ends with the connection", "HTTP/1.0 200 OK\r\n\r\nhi", ERR_NONE, "hi", 200 },
+	{ "chunks and a trailer", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Late: 1\r\n\r\n",
+	  ERR_NONE, "hi", 200 },
+	{ "an error with a body", "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnope", ERR_NONE, "nope", 404 },
+	{ "an error with too much body is cut", "HTTP/1.1 500 No\r\nContent-Length: 20\r\n\r\n01234567890123456789",
+	  ERR_NONE, "0123456789012345", 500 },
+	{ "a redirect is not followed", "HTTP/1.1 302 F\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n",
+	  ERR_NONE, "", 302 },
+	{ "a 103 before", "HTTP/1.1 103 Early\r\nX: 1\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", ERR_NONE, "hi", 200 },
+	{ "too much body", "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n01234567890123456789", ERR_LIMIT, "16 bytes", 0 },
+	{ "a cut body", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", ERR_NETWORK, "remaining", 0 },
+	{ "a cut chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhi", ERR_NETWORK, "", 0 },
+	{ "nothing", "", ERR_NETWORK, "Empty reply", 0 },
+	{ "half a header", "HTTP/1.1 200 OK\r\nContent-Le", ERR_NETWORK, "", 0 },
+	{ "gzip that nobody asked for", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nhi",
+	  ERR_PROTOCOL, "content-encoding \"gzip\"", 0 },
+	{ "identity is no coding", "HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\nContent-Length: 2\r\n\r\nhi", ERR_NONE, "hi", 200 },
+	{ "a transfer coding that nobody asked for", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+	  ERR_PROTOCOL, "transfer-encoding", 0 },
+	{ "a folded header", "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 0\r\n\r\n", ERR_PROTOCOL, "header line", 0 },
+	{ "a space before the colon", "HTTP/1.1 200 OK\r\nA : b\r\nContent-Length: 0\r\n\r\n", ERR_PROTOCOL, "header line", 0 },
+	{ "no HTTP at all", "SSH-2.0-OpenSSH_9.2\r\n", ERR_PROTOCOL, "", 0 },
+	{ "TLS bytes", "\x15\x03\x01", ERR_PROTOCOL, "", 0 },
+};
+
+static void test_answers(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
+		struct peer *peer = peer_new(loop, NULL, send_string, (void *)(uintptr_t)answers[i].answer);
+		CLEANUP(freep) char *url = peer_url(peer, "/x?secret");
+		const struct http_request req = { .method = "GET", .url = url, .max_body_bytes = 16,
+						  .total_timeout_ms = 5000 };
+		CLEANUP(http_response_free) struct http_response resp = { 0 };
+		struct err err = { 0 };
+		int r = http_do(http, &req, &resp, &err);
+
+		print_message("%s: %s\n", answers[i].name, r < 0 ? err.msg : "answered");
+		if (answers[i].kind == ERR_NONE) {
+			assert_int_equal(r, 0);
+			assert_int_equal(resp.status, answers[i].status);
+			assert_string_equal(buf_str(&resp.body), answers[i].text);
+			assert_int_equal(resp.peer_class, ADDRESS_LOOPBACK);
+		} else {
+			assert_int_equal(r, -1);
+			assert_string_equal(err_kind_name(err.kind), err_kind_name(answers[i].kind));
+			assert_non_null(strstr(err.msg, answers[i].text));
+			assert_null(strstr(err.msg, "secret"));
+		}
+		peer_free(peer);
+	}
+}
+
+/* Headers, or 1xx answers, without end. */
+static void send_headers(void *arg, const struct peer_request *req, struct peer_answer *answer)
+{
+	(void)req;
+	if (!arg)
+		say(answer, "HTTP/1.1 200 OK\r\n");
+	for (int i = 0; i < 10000; i++)
+		say(answer, "%sX: y\r\n%s", arg ? "HTTP/1.1 103 Early\r\n" : "", arg ? "\r\n" : "");
+}
+
+static void test_headers_without_end(void **state)
+{
+	static char early[] = "1xx";
+	void *const args[] = { NULL, early };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(args); i++) {
+		struct peer *peer = peer_new(loop, NULL, send_headers, args[i]);
+		CLEANUP(freep) char *url = peer_url(peer, "/");
+		const struct http_request req = { .method = "GET", .url = url, .total_timeout_ms = 5000 };
+		CLEANUP(http_response_free) struct http_response resp = { 0 };
+		struct err err;
+
+		assert_int_equal(http_do(http, &req, &resp, &err), -1);
+		print_message("%s\n", err.msg);
+		assert_int_equal(err.kind, ERR_LIMIT);
+		peer_free(peer);
+	}
+}
+
+static void echo(void *arg, const struct peer_request *req, struct peer_answer *answer)
+{
+	CLEANUP(freep) char *whole = xasprintf("%s%.*s", req->head, (int)req->body_len, req->body);
+
+	(void)arg;
+	say_whole(answer, "200 OK", "X-One: 1\r\nX-ONE: 2\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: 1000000000\r\n",
+		  whole, strlen(whole));
+}
+
+static void test_request_on_the_wire(void **state)
+{
+	static const struct {
+		const char *method, *body;
+		const char *wire;
+	} rows[] = {
+		{ "GET", NULL, "GET /p HTTP/1.1\r\n" },
+		{ "HEAD", NULL, NULL },
+		{ "DELETE", NULL, "DELETE /p HTTP/1.1\r\n" },
+		{ "PUT", NULL, "PUT /p HTTP/1.1\r\n" },
+		{ "PUT", NULL, "\r\nContent-Length: 0\r\n" },
+		{ "POST", "{}", "POST /p HTTP/1.1\r\n" },
+		{ "POST", "{}", "\r\nContent-Length: 2\r\n\r\n{}" },
+		{ "POST", "{}", "\r\nX-Empty:\r\n" },
+		{ "POST", "{}", "\r\nX-Mine: yes\r\n" },
+		{ "GET", NULL, "\r\nUser-Agent: berth/test\r\n" },
+	};
+	const struct http_header headers[] = { { "X-Mine", "yes" }, { "X-Empty", "" } };
+	struct peer *peer = peer_new(loop, NULL, echo, NULL);
+	CLEANUP(freep) char *url = peer_url(peer, "/p#fragment");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct http_request req = { .method = rows[i].method, .url = url, .headers = headers,
+						  .n_headers = 2, .body = rows[i].body,
+						  .body_len = rows[i].body ? strlen(rows[i].body) : 0,
+						  .max_body_bytes = 4096 };
+		CLEANUP(http_response_free) struct http_response resp = { 0 };
+		CLEANUP(freep) char *first = NULL, *all = NULL;
+		struct err err;
+
+		if (http_do(http, &req, &resp, &err) < 0)
+			fail_msg("%s", err.msg);
+		if (rows[i].wire && !strstr(buf_str(&resp.body), rows[i].wire))
+			fail_msg("expected %s in %s", rows[i].wire, buf_str(&resp.body));
+		assert_null(strcasestr(buf_str(&resp.body), "\r\nExpect"));
+		assert_null(strcasestr(buf_str(&resp.body), "\r\nAccept-Encoding"));
+		assert_null(strcasestr(buf_str(&resp.body), "\r\nContent-Type"));
+		first = http_header_get(&resp, "x-one");
+		all = http_header_all(&resp, "x-one");
+		assert_string_equal(first, "1");
+		assert_string_equal(all, "1, 2");
+		assert_null(http_header_get(&resp, "x-none"));
+		assert_true(resp.date_ms == 784111777000);
+		assert_int_equal(resp.retry_after_ms, 60000);
+	}
+	assert_int_equal(peer_connections(peer), 1);
+	peer_free(peer);
+}
+
+static void test_header_that_would_smuggle(void **state)
+{
+	const struct http_header headers[] = { { "Authorization", "Bearer a\r\nX-Evil: 1" } };
+	const struct http_request req = { .method = "GET", .url = "http://127.0.0.1:1/", .headers = headers,
+					  .n_headers = 1 };
+	struct http_response resp;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(http_do(http, &req, &resp, &err), -1);
+	assert_int_equal(err.kind, ERR_REFUSED);
+	assert_null(strstr(err.msg, "Bearer"));
+}
+
+static void test_nobody_listens(void **state)
+{
+	struct peer *peer = peer_new(loop, NULL, echo, NULL);
+	CLEANUP(freep) char *url = peer_url(peer, "/x");
+	CLEANUP(freep) char *text = xasprintf("GET %s: connect to 127.0.0.1:%u: connection refused", url, peer_port(peer));
+	const struct http_request tcp = { .method = "GET", .url = url };
+	const struct http_request un = { .method = "GET", .url = "http://docker/v1/info", .unix_socket = "/nonexistent/sock" };
+	struct http_response resp;
+	struct err err;
+
+	(void)state;
+	peer_free(peer);
+	assert_int_equal(http_do(http, &tcp, &resp, &err), -1);
+	assert_string_equal(err.msg, text);
+	assert_int_equal(err.kind, ERR_NETWORK);
+	assert_int_equal(err.errnum, ECONNREFUSED);
+	assert_true(err.retryable);
+	assert_int_equal(http_do(http, &un, &resp, &err), -1);
+	assert_string_equal(err.msg,
+			    "GET /v1/info on /nonexistent/sock: connect to /nonexistent/sock: no such file or directory");
+	assert_int_equal(err.errnum, ENOENT);
+}
+
+static void test_address_rule(void **state)
+{
+	struct peer *peer = peer_new(loop, NULL, echo, NULL);
+	CLEANUP(freep) char *url = peer_url(peer, "/x");
+	struct http_request req = { .method = "GET", .url = url, .max_body_bytes = 4096, .least = ADDRESS_PRIVATE };
+	struct http_response resp;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(http_do(http, &req, &resp, &err), -1);
+	print_message("%s\n", err.msg);
+	assert_int_equal(err.kind, ERR_REFUSED);
+	assert_int_equal(peer_connections(peer), 0);
+	/* A connection that another request's rule allowed is not lent to this one. */
+	req.least = ADDRESS_LOOPBACK;
+	assert_int_equal(http_do(http, &req, &resp, &err), 0);
+	http_response_free(&resp);
+	req.least = ADDRESS_PRIVATE;
+	assert_int_equal(http_do(http, &req, &resp, &err), -1);
+	print_message("%s\n", err.msg);
+	assert_int_equal(err.kind, ERR_REFUSED);
+	assert_int_equal(peer_requests(peer), 1);
+	peer_free(peer);
+}
+
+static void silence(void *arg, const struct peer_request *req, struct peer_answer *answer)
+{
+	(void)req;
+	say(answer, "%s", arg ? (const char *)arg : "");
+}
+
+static void test_deadlines(void **state)
+{
+	static char begun[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab";
+	static const struct {
+		bool begun;
+		int64_t total_ms, stall_ms;
+		const char *text;
+	} rows[] = {
+		{ false, 100, 0, "no whole answer in 100 ms" },
+		{ true, 100, 0, "no whole answer in 100 ms" },
+		{ false, 0, 100, "no byte in 100 ms" },
+		{ true, 0, 100, "no byte in 100 ms" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct peer *peer = peer_new(loop, NULL, silence, rows[i].begun ? begun : NULL);
+		CLEANUP(freep) char *url = peer_url(peer, "/x");
+		const struct http_request req = { .method = "GET", .url = url, .max_body_bytes = 10,
+						  .total_timeout_ms = rows[i].total_ms,
+						  .stall_timeout_ms = rows[i].stall_ms };
+		struct http_response resp;
+		struct err err;
+
+		assert_int_equal(http_do(http, &req, &resp, &err), -1);
+		assert_int_equal(err.kind, ERR_TIMEOUT);
+		if (!strstr(err.msg, rows[i].text))
+			fail_msg("expected %s, got %s", rows[i].text, err.msg);
+		peer_free(peer);
+	}
+}
+
+/* A reader that takes its bytes in turns. */
+struct reader {
+	struct http_transfer *t;
+	size_t taken, pauses;
+	bool open, done, failed;
+	struct err err;
+};
+
+static enum http_flow read_some(void *arg, const struct http_response *head, const void *bytes, size_t len,
+				struct err *err)
+{
+	struct reader *r = arg;
+
+	(void)bytes, (void)err;
+	assert_int_equal(head->status, 200);
+	if (!r->open) {
+		r->pauses++;
+		return HTTP_PAUSE;
+	}
+	r->open = false;
+	r->taken += len;
+	return HTTP_CONTINUE;
+}
+
+static void read_done(void *arg, struct http_response *resp, const struct err *err)
+{
+	struct reader *r = arg;
+
+	(void)resp;
+	r->done = true;
+	r->failed = err != NULL;
+	if (err)
+		r->err = *err;
+}
+
+static bool reader_done(void *arg)
+{
+	return ((struct reader *)arg)->done;
+}
+
+static void send_much(void *arg, const struct peer_request *req, struct peer_answer *answer)
+{
+	size_t len = *(size_t *)arg;
+	CLEANUP(freep) char *bytes = xcalloc(len, 1);
+
+	(void)req;
+	say_whole(answer, "200 OK", "", bytes, len);
+}
+
+static void test_pause_and_resume(void **state)
+{
+	size_t size = 3 * MIB;
+	struct peer *peer = peer_new(loop, NULL, send_much, &size);
+	CLEANUP(freep) char *url = peer_url(peer, "/x");
+	struct reader r = { 0 };
+	const struct http_request req = { .method = "GET", .url = url, .on_body = read_some, .on_body_arg = &r,
+					  .stall_timeout_ms = 100 };
+	struct err err;
+
+	(void)state;
+	assert_int_equal(http_start(http, &req, read_done, &r, &r.t, &err), 0);
+	/* Paused for longer than the stall limit: still there. */
+	assert_int_equal(loop_sleep(loop, 350, &err), 0);
+	assert_false(r.done);
+	assert_int_equal(r.taken, 0);
+	while (!r.done) {
+		size_t before = r.taken;
+		r.open = true;
+		http_resume(r.t);
+		assert_int_equal(r.taken, before); /* never from inside http_resume() */
+		assert_int_equal(loop_sleep(loop, 0, &err), 0);
+	}
+	assert_false(r.failed);
+	assert_int_equal(r.taken, size);
+	assert_true(r.pauses > 3);
+	peer_free(peer);
+}
+
+struct writer {
+	struct http_transfer *t;
+	unsigned int sent, paused;
+	bool done, failed;
+};
+
+static enum http_flow write_some(void *arg, void *out, size_t max, size_t *len, struct err *err)
+{
+	struct writer *w = arg;
+
+	(void)err;
+	if (w->sent == 3)
+		return HTTP_CONTINUE;
+	if (w->paused++ % 2 == 0)
+		return HTTP_PAUSE;
+	assert_true(max >= 5);
+	memcpy(out, "12345", 5);
+	*len = 5;
+	w->sent++;
+	return HTTP_CONTINUE;
+}
+
+static void write_done(void *arg, struct http_response *resp, const struct err *err)
+{
+	struct writer *w = arg;
+
+	w->done = true;
+	w->failed = err != NULL;
+	if (err)
+		print_message("%s\n", err->msg);
+	else
+		assert_non_null(strstr(buf_str(&resp->body), "12345"));
+}
+
+static void test_upload(void **state)
+{
+	char path[] = "/tmp/berth-test-XXXXXX";
+	CLEANUP(freep) char *sock = NULL;
+	struct writer w = { 0 };
+	struct http_request req = { .method = "POST", .url = "http://docker/load", .upload = write_some,
+				    .upload_arg = &w, .max_body_bytes = 4096 };
+	struct peer *peer;
+	struct err err;
+
+	(void)state;
+	assert_non_null(mkdtemp(path));
+	sock = xasprintf("%s/s", path);
+	peer = peer_new(loop, sock, echo, NULL);
+	req.unix_socket = sock;
+	assert_int_equal(http_start(http, &req, write_done, &w, &w.t, &err), 0);
+	while (!w.done) {
+		http_resume(w.t);
+		assert_int_equal(loop_sleep(loop, 1, &err), 0);
+	}
+	assert_false(w.failed);
+	assert_non_null(strstr(buf_str(peer_received(peer)), "\r\n5\r\n12345\r\n5\r\n12345\r\n5\r\n12345\r\n0\r\n\r\n"));
+	peer_free(peer);
+	assert_int_equal(unlink(sock), 0);
+	assert_int_equal(rmdir(path), 0);
+}
+
+/* A body callback that cancels the other transfer, ends its own, and starts a third. */
+struct tangle {
+	struct http_transfer *other, *third;
+	const struct http_request *req;
+	struct reader reader;
+};
+
+static void must_not_end(void *arg, struct http_response *resp, const struct err *err)
+{
+	(void)arg, (void)resp, (void)err;
+	fail_msg("a cancelled transfer called back");
+}
+
+static enum http_flow entangle(void *arg, const struct http_response *head, const void *bytes, size_t len,
+			       struct err *err)
+{
+	struct tangle *x = arg;
+
+	(void)head, (void)bytes, (void)len;
+	http_cancel(STEAL(x->other));
+	x->reader.open = true;
+	assert_int_equal(http_start(http, x->req, read_done, &x->reader, &x->third, err), 0);
+	return (enum http_flow)(err_set(err, ERR_REFUSED, "enough"), HTTP_ABORT);
+}
+
+static void test_calls_inside_callbacks(void **state)
+{
+	size_t size = 10;
+	struct peer *peer = peer_new(loop, NULL, send_much, &size);
+	struct peer *quiet = peer_new(loop, NULL, silence, NULL);
+	CLEANUP(freep) char *url = peer_url(peer, "/x");
+	CLEANUP(freep) char *quiet_url = peer_url(quiet, "/x");
+	struct tangle x = { 0 };
+	struct reader first = { 0 };
+	const struct http_request third = { .method = "GET", .url = url, .on_body = read_some,
+					    .on_body_arg = &x.reader };
+	const struct http_request hang = { .method = "GET", .url = quiet_url };
+	const struct http_request tangle = { .method = "GET", .url = url, .on_body = entangle, .on_body_arg = &x };
+	struct err err;
+
+	(void)state;
+	x.req = &third;
+	assert_int_equal(http_start(http, &hang, must_not_end, NULL, &x.other, &err), 0);
+	assert_int_equal(http_start(http, &tangle, read_done, &first, &first.t, &err), 0);
+	assert_int_equal(loop_wait(loop, reader_done, &x.reader, clock_mono_ms() + 5000, &err), 0);
+	assert_true(first.done && first.failed);
+	assert_int_equal(first.err.kind, ERR_REFUSED);
+	assert_non_null(strstr(first.err.msg, "enough"));
+	assert_false(x.reader.failed);
+	assert_int_equal(x.reader.taken, size);
+	peer_free(peer);
+	peer_free(quiet);
+}
+
+static void stop(void *arg)
+{
+	loop_cancel(arg, "a test");
+}
+
+static void test_cancelled_loop(void **state)
+{
+	struct peer *quiet = peer_new(loop, NULL, silence, NULL);
+	CLEANUP(freep) char *url = peer_url(quiet, "/x");
+	const struct http_request req = { .method = "GET", .url = url };
+	struct http_response resp;
+	struct err err;
+
+	(void)state;
+	(void)loop_timer_start(loop, 20, stop, loop);
+	assert_int_equal(http_do(http, &req, &resp, &err), -1);
+	assert_int_equal(err.kind, ERR_CANCELLED);
+	assert_string_equal(err.msg, "stopped by a test");
+	loop_uncancel(loop);
+	peer_free(quiet);
+}
+
+struct flaky {
+	unsigned int calls, fails;
+	bool retryable;
+};
+
+static int flaky_call(void *arg, struct err *err)
+{
+	struct flaky *f = arg;
+
+	if (f->calls++ >= f->fails)
+		return 0;
+	return err_set(err, f->retryable ? ERR_NETWORK : ERR_DENIED, "call %u", f->calls);
+}
+
+static void test_retries(void **state)
+{
+	struct flaky f = { .fails = 2, .retryable = true };
+	struct err err;
+
+	(void)state;
+	assert_int_equal(net_retry(loop, 3, flaky_call, &f, &err), 0);
+	assert_int_equal(f.calls, 3);
+	f = (struct flaky){ .fails = 9, .retryable = true };
+	assert_int_equal(net_retry(loop, 2, flaky_call, &f, &err), -1);
+	assert_int_equal(f.calls, 2);
+	f = (struct flaky){ .fails = 9 };
+	assert_int_equal(net_retry(loop, 5, flaky_call, &f, &err), -1);
+	assert_int_equal(f.calls, 1);
+	err = (struct err){ .retry_after_ms = 20000 };
+	assert_int_equal(net_retry_delay_ms(1, &err), 20000);
+	err = (struct err){ 0 };
+	assert_in_range(net_retry_delay_ms(1, &err), 125, 250);
+	assert_in_range(net_retry_delay_ms(50, &err), 4000, 8000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_headers_without_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_request_on_the_wire, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_header_that_would_smuggle, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_nobody_listens, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_address_rule, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deadlines, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pause_and_resume, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_upload, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_calls_inside_callbacks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cancelled_loop, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_retries, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
