@@ -13,6 +13,7 @@ from pathlib import Path
 
 from . import paths, podman, roots
 from .namespace import BIND, Namespace
+from .oci import sha256
 from .paths import LabError
 
 # kind: (root file system by suite, None for the machine's own; containerd image store; program)
@@ -237,6 +238,33 @@ class Engine:
         """A container's address on the default bridge."""
         networks = self.inspect(container)["NetworkSettings"]["Networks"]
         return next(iter(networks.values()))["IPAddress"]
+
+    def layer_dirs(self, reference: str) -> list[Path]:
+        """The directories that hold an image's unpacked layers, lowest first; for tree.walk()."""
+        image = self.inspect(reference, "--type=image")
+        if self.containerd_store:
+            return self._snapshots(image["RootFS"]["Layers"])
+        data = image["GraphDriver"]["Data"]
+        below = reversed(data.get("LowerDir", "").split(":")) if data.get("LowerDir") else []
+        return [Path(path) for path in (*below, data["UpperDir"])]
+
+    def _snapshots(self, diff_ids) -> list[Path]:
+        chain = ""
+        for diff_id in diff_ids:
+            chain = sha256(f"{chain} {diff_id}".encode()) if chain else diff_id
+        key = f"lab-{next(_numbers)}"
+        mount = json.loads(self.ctr("snapshots", "view", "--mounts", key, chain))[0]
+        with contextlib.suppress(LabError):  # without a lease it may have been collected by now
+            self.ctr("snapshots", "remove", key)
+        if mount["Type"] == "bind":
+            return [Path(mount["Source"])]
+        lower = next(o for o in mount["Options"] if o.startswith("lowerdir="))
+        return [Path(path) for path in reversed(lower.removeprefix("lowerdir=").split(":"))]
+
+    def ctr(self, *args) -> str:
+        """containerd's own client, in Docker's namespace."""
+        argv = ["ctr", f"--address={self.containerd_socket}", "--namespace=moby", *args]
+        return paths.check([*self._inside, *argv], env=self._env())
 
     def kill(self):
         """SIGKILL to the daemon alone."""

@@ -11,21 +11,27 @@ import subprocess
 import time
 from pathlib import Path
 
-from . import oci, paths
+from . import oci, paths, recipes_odd
 from .paths import CACHE, LabError
 
-# recipe: module, function in it (called with an oci.Layout), tags it makes (the default first)
+# recipe: module, function in it (called with an oci.Layout), tags it makes (the default first),
+# recipes it is made from
 RECIPES = {
-    "small": ("recipes_small", "small", ("latest",)),
-    "quickstart": ("recipes_debian", "quickstart", ("v1", "v2", "health")),
-    "big": ("recipes_debian", "big", ("latest",)),
-    "webapp": ("recipes_small", "webapp", ("v1", "v2", "health")),
+    "small": ("recipes_small", "small", ("latest",), ()),
+    "webapp": ("recipes_small", "webapp", ("v1", "v2", "health"), ()),
+    "buildx": ("recipes_variants", "buildx", ("latest", "single"), ("webapp",)),
+    "schema2": ("recipes_variants", "schema2", ("latest", "list"), ("webapp",)),
+    "tiny125": ("recipes_variants", "tiny125", ("latest",), ("webapp",)),
+    "odd": ("recipes_odd", "odd", recipes_odd.TAGS, ("small",)),
+    "quickstart": ("recipes_debian", "quickstart", ("v1", "v2", "health"), ()),
+    "zstd": ("recipes_variants", "zstd", ("webapp", "quickstart"), ("webapp", "quickstart")),
+    "big": ("recipes_debian", "big", ("latest",), ()),
 }
 
 
 def names() -> list[str]:
     """Every image as RECIPE:TAG."""
-    return [f"{recipe}:{tag}" for recipe, (_, _, tags) in RECIPES.items() for tag in tags]
+    return [f"{recipe}:{tag}" for recipe, (_, _, tags, _) in RECIPES.items() for tag in tags]
 
 
 def get(name: str) -> oci.Image:
@@ -36,10 +42,11 @@ def get(name: str) -> oci.Image:
 
 def layout(recipe: str) -> Path:
     """The OCI layout directory of a recipe, made now if the cache has none of its present text."""
-    module_name, function, _ = RECIPES[recipe]
+    module_name, function, _, sources = RECIPES[recipe]
     module = importlib.import_module(f".{module_name}", __package__)
-    text = inspect.getsource(module) + inspect.getsource(oci)
-    made = CACHE / "images" / f"{recipe}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    text = [inspect.getsource(part) for part in (module, oci.Layout, oci.Tar)]
+    text += [layout(source).name for source in sources]
+    made = CACHE / "images" / f"{recipe}-{hashlib.sha256(''.join(text).encode()).hexdigest()[:12]}"
     if made.is_dir():
         return made
     with paths.lock(CACHE / "images" / f"{recipe}.lock"):
@@ -66,12 +73,13 @@ def push(name: str, registry, repository: str, tag: str | None = None) -> str:
     if registry.user:
         argv.append(f"--dest-creds={registry.user}:{registry.password}")
     argv.append(f"--dest-tls-verify={'true' if registry.tls else 'false'}")
-    source = f"oci:{image.layout}:{image.tag}"
     reference = f"{registry.host}/{repository}:{tag}"
     # A home of its own: the layer locations skopeo remembers are of registries long gone.
     with paths.scratch() as home:
+        (home / "image").mkdir()
+        oci.as_directory(image, home / "image")
         registry.ns.check(
-            [*argv, source, f"docker://{reference}"],
+            [*argv, f"dir:{home / 'image'}", f"docker://{reference}"],
             env={"HOME": home, "XDG_RUNTIME_DIR": home},
             ca=registry.ca,
             timeout=300,

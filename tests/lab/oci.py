@@ -1,5 +1,6 @@
 """OCI image layouts: written here, byte by byte and the same every time, and read back."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -201,6 +202,38 @@ def read(layout: Path, tag: str) -> Image:
     config = document(manifest["config"])
     media_type, digest = entry["mediaType"], entry["digest"]
     return Image(layout, tag, digest, media_type, chosen["digest"], manifest, config, top)
+
+
+def as_directory(image: Image, target: Path):
+    """Lay an image out as skopeo's `dir:` transport has it, which takes Docker's formats too."""
+    (target / "version").write_text("Directory Transport Version: 1.1\n")
+    (target / "manifest.json").symlink_to(image.blob(image.digest))
+    for digest in _reachable(image, image.top):
+        hex_digits = digest.partition(":")[2]
+        (target / hex_digits).symlink_to(image.blob(digest))
+        (target / f"{hex_digits}.manifest.json").symlink_to(image.blob(digest))
+
+
+def _reachable(image, document) -> set[str]:
+    found = {e["digest"] for e in document.get("layers", [])}
+    if "config" in document:
+        found.add(document["config"]["digest"])
+    for entry in document.get("manifests", []):
+        found.add(entry["digest"])
+        found |= _reachable(image, json.loads(image.blob(entry["digest"]).read_bytes()))
+    return found
+
+
+def link(blob: Path, layout: Path):
+    """Have a blob of one layout in another too, sharing its bytes."""
+    target = layout / "blobs/sha256" / blob.name
+    if not target.exists():
+        os.link(blob, target)
+
+
+def inflated(blob: Path):
+    """A stream of what a gzip blob holds."""
+    return gzip.open(blob)
 
 
 def _compressed(stream, compression, plain, level):
