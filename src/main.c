@@ -1,6 +1,7 @@
 #include "cmd/cmd.h"
 
-#include <unistd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include "base/log.h"
 #include "unpack/worker.h"
@@ -40,6 +41,15 @@ static int flush_stdout(struct err *err)
 	return fflush(stdout) == 0 ? 0 : err_set(err, ERR_FAILED, "standard output cannot be written");
 }
 
+/* Credentials pass through this memory: it goes into no core file and under no debugger but root's. */
+static void keep_memory_private(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	(void)setrlimit(RLIMIT_CORE, &none); /* lowering a limit cannot fail */
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
 int main(int argc, char **argv)
 {
 	struct invocation in = { 0 };
@@ -47,6 +57,7 @@ int main(int argc, char **argv)
 
 	if (argc > 0 && streq(argv[0], WORKER_ARGV0))
 		return worker_main(argc, argv);
+	keep_memory_private();
 	const char *name = argc < 2 ? "help" : argv[1];
 	if (streq(name, "--help") || streq(name, "-h"))
 		name = "help";

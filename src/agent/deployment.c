@@ -160,6 +160,7 @@ static int serve(struct deployment *d, struct err *err)
 			return -1;
 		}
 	}
+	d->replaced = false; /* what was replaced is history now: nothing to go back to */
 	log_notice("container %s is gone; looking again", d->name);
 	return 0;
 }

@@ -106,6 +106,8 @@ static void on_deadline(void *arg)
 	struct deadline *d = arg;
 
 	d->timer = NULL;
+	if (loop_cancelled(d->loop))
+		return; /* a signal came first: it must not be taken back */
 	d->passed = true;
 	loop_cancel(d->loop, "the deadline");
 }
