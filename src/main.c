@@ -68,6 +68,7 @@ int main(int argc, char **argv)
 		err_set(&err, ERR_USAGE, "there is no command '%s'", name);
 		err_hint(&err, "see `berth help`");
 	} else if (run(&in, argc > 1 ? argc - 1 : 1, argc > 1 ? argv + 1 : argv, &err) == 0) {
+		err_clear(&err);          /* an attempt may have failed before one succeeded */
 		(void)flush_stdout(&err); /* its error is looked at below */
 	}
 	if (err.kind != ERR_NONE)

@@ -286,6 +286,7 @@ static int request(void *arg, struct err *err)
 	while (request_once(s, &v, err) < 0) {
 		if (!mend(s, &v, err))
 			return -1;
+		err_clear(err);
 		v = (struct verdict){ REMEDY_NONE, 0 };
 	}
 	return 0;

@@ -283,6 +283,8 @@ int credentials_get(struct credentials *c, bool refresh, struct aws_credentials 
 			aws_credentials_copy(&c->current, &fresh);
 		else if (refresh || err->kind == ERR_CANCELLED || !good_for(c, -STALE_MAX_MS))
 			return -1;
+		else
+			err_clear(err);
 	}
 	aws_credentials_copy(out, &c->current);
 	return 0;

@@ -343,11 +343,16 @@ static int give_up(const struct trial *t, struct err *err)
 	return -1;
 }
 
-static int64_t backoff(unsigned int attempts, int64_t asked_for_ms)
+/* How long to wait before the next attempt; -1: not worth it, the patience is over by then. */
+static int64_t next_delay(const struct trial *t, int64_t asked_for_ms)
 {
-	int64_t step = smaller((int64_t)BACKOFF_FIRST_MS << smaller(attempts - 1, 5), BACKOFF_MAX_MS);
+	int64_t step = smaller((int64_t)BACKOFF_FIRST_MS << smaller(t->attempts - 1, 5), BACKOFF_MAX_MS);
+	int64_t delay = step / 2 + clock_jitter((uint32_t)step / 2);
+	int64_t left = t->deadline_ms - clock_mono_ms();
 
-	return larger(asked_for_ms, step / 2 + clock_jitter((uint32_t)step / 2));
+	if (left <= 0 || asked_for_ms > left)
+		return -1;
+	return larger(asked_for_ms, smaller(delay, left));
 }
 
 int imds_get(struct imds *m, const char *path, struct buf *out, struct err *err)
@@ -355,20 +360,22 @@ int imds_get(struct imds *m, const char *path, struct buf *out, struct err *err)
 	int64_t now = clock_mono_ms();
 	struct trial t = { .started_ms = now, .deadline_ms = now + m->patience_ms };
 	CLEANUP(freep) char *what = xasprintf("GET %s", path), *url = NULL;
-	struct err stopped;
 
 	if (m->disabled)
 		return err_set(err, ERR_DENIED, "IMDS is switched off by AWS_EC2_METADATA_DISABLED");
 	if (!(url = url_of(m, path, err)))
 		return -1;
 	for (;;) {
+		struct err cause = { 0 }, stopped;
+
 		t.attempts++;
-		if (attempt(m, &t, url, what, out, err) == 0)
+		if (attempt(m, &t, url, what, out, &cause) == 0)
 			return 0;
-		int64_t delay = backoff(t.attempts, err->retry_after_ms);
-		if (!err->retryable || t.attempts == m->attempts ||
-		    clock_mono_ms() + delay >= t.deadline_ms)
+		int64_t delay = t.attempts == m->attempts ? -1 : next_delay(&t, cause.retry_after_ms);
+		if (!cause.retryable || delay < 0) {
+			*err = cause;
 			return give_up(&t, err);
+		}
 		if (loop_sleep(m->loop, delay, &stopped) < 0) {
 			*err = stopped;
 			return -1;
