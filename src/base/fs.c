@@ -95,11 +95,23 @@ int fs_write_atomic(const char *path, const void *bytes, size_t len, mode_t mode
 	return 0;
 }
 
+/* mkdir(2) says EEXIST for a file too. */
+static int check_directory(const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return err_sys(err, errno, "stat %s", path);
+	if (!S_ISDIR(st.st_mode))
+		return err_sys(err, ENOTDIR, "create directory %s", path);
+	return 0;
+}
+
 int fs_mkdirs(const char *path, struct err *err)
 {
 	CLEANUP(freep) char *copy = xstrdup(path);
 
-	for (char *p = copy + 1;; p++) {
+	for (char *p = copy + (*copy != '\0');; p++) {
 		bool end = *p == '\0';
 		if (*p != '/' && !end)
 			continue;
@@ -107,7 +119,7 @@ int fs_mkdirs(const char *path, struct err *err)
 		if (mkdir(copy, 0755) < 0 && errno != EEXIST)
 			return err_sys(err, errno, "create directory %s", copy);
 		if (end)
-			return 0;
+			return check_directory(path, err);
 		*p = '/';
 	}
 }

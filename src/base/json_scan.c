@@ -255,11 +255,14 @@ static void remember(struct scan *s, struct name name)
  */
 static int forget(struct scan *s, size_t first)
 {
-	struct name *names = s->names + first;
 	size_t n = s->n_names - first;
 
-	if (n > 1)
-		qsort(names, n, sizeof *names, compare_names);
+	if (n < 2) {
+		s->n_names = first;
+		return 0;
+	}
+	struct name *names = s->names + first;
+	qsort(names, n, sizeof *names, compare_names);
 	for (size_t i = 1; i < n; i++)
 		if (compare_names(&names[i - 1], &names[i]) == 0)
 			return err_set(s->err, ERR_PROTOCOL,

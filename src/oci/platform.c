@@ -164,7 +164,7 @@ static int version_of(const char *variant)
 static void prefer_versions(struct vector *to, const char *os, const char *arch,
 			    const char *variant, int lowest)
 {
-	char text[sizeof(((struct platform *)0)->variant)];
+	char text[32];
 
 	prefer(to, os, arch, variant);
 	for (int n = version_of(variant) - 1; n >= lowest; n--) {
@@ -177,7 +177,7 @@ static void prefer_versions(struct vector *to, const char *os, const char *arch,
  * variants. */
 static void prefer_arm64(struct vector *to, const char *os, const char *variant)
 {
-	char text[sizeof(((struct platform *)0)->variant)];
+	char text[32];
 	int major = 8, minor = 0;
 	bool plain = !*variant || streq(variant, "v8") || streq(variant, "v9");
 
