@@ -1,0 +1,228 @@
+/* Images by POST /images/load, streamed while they arrive. */
+#include "engine/store.h"
+
+#include "base/mem.h"
+#include "engine/container.h"
+#include "engine/load_archive.h"
+#include "engine/load_present.h"
+
+/*
+ * Neither side moves: dockerd says nothing while it unpacks a layer (containerd store), which for gigabytes
+ * on a slow volume takes minutes; and a load after an interrupted one may hang for ever (moby#51623).
+ */
+#define LOAD_IDLE_MS (10 * 60 * 1000)
+
+/* Docker's own pull takes zstd layers since then. */
+#define DOCKER_ZSTD_MAJOR 23
+
+struct store_session {
+	struct docker *docker;
+	struct loop *loop;
+	const struct store_image *image;
+	struct load_archive *archive;
+	struct docker_stream *stream; /* NULL: ended */
+	store_event_fn *event;
+	void *arg;
+	bool incomplete;              /* layers were left out */
+	bool upload_waits;            /* for bytes */
+	bool ended;
+	struct err error;             /* ERR_NONE: ended well */
+};
+
+static bool names_top(const struct docker *d)
+{
+	return docker_info(d)->store == DOCKER_STORE_CONTAINERD;
+}
+
+static void load_image_id(struct docker *d, const struct store_image *image, char out[80])
+{
+	(void)snprintf(out, 80, "%s", names_top(d) ? image->top.digest : image->config.digest);
+}
+
+/* Podman's loader reads every file that manifest.json names. */
+static int present_of_engine(struct docker *d, const struct store_image *image, bool *present, struct err *err)
+{
+	if (docker_info(d)->store != DOCKER_STORE_PODMAN)
+		return load_present(d, image, present, err);
+	memset(present, 0, image->n_layers * sizeof *present);
+	return 0;
+}
+
+static int check_compressions(const struct docker_info *info, const struct store_image *image, const bool *skip,
+			      struct err *err)
+{
+	if (info->store != DOCKER_STORE_CLASSIC || strtol(info->version, NULL, 10) >= DOCKER_ZSTD_MAJOR)
+		return 0;
+	for (size_t i = 0; i < image->n_layers; i++)
+		if (image->layers[i].compression == STORE_ZSTD && !(skip && skip[i]))
+			return err_set(err, ERR_REFUSED, "Docker %s cannot unpack zstd layers: needs %d.0 or newer",
+				       info->version, DOCKER_ZSTD_MAJOR);
+	return 0;
+}
+
+static enum http_flow upload(void *arg, void *out, size_t max, size_t *len, struct err *err)
+{
+	struct store_session *s = arg;
+	bool had_room = load_archive_has_room(s->archive);
+
+	(void)err;
+	*len = load_archive_read(s->archive, out, max);
+	if (!*len && !load_archive_at_end(s->archive)) {
+		s->upload_waits = true;
+		return HTTP_PAUSE;
+	}
+	if (!had_room && load_archive_has_room(s->archive) && load_archive_wants(s->archive) >= 0)
+		s->event(s->arg);
+	return HTTP_CONTINUE;
+}
+
+static void wake_upload(struct store_session *s)
+{
+	if (!s->upload_waits || !s->stream)
+		return;
+	s->upload_waits = false;
+	docker_stream_resume(s->stream);
+}
+
+static void on_done(void *arg, const struct err *err)
+{
+	struct store_session *s = arg;
+
+	s->stream = NULL;
+	s->ended = true;
+	if (err)
+		s->error = *err;
+	else if (!load_archive_at_end(s->archive))
+		(void)err_set(&s->error, ERR_PROTOCOL, "Docker answered before it had the whole image");
+	s->event(s->arg);
+}
+
+static int load_begin(struct docker *d, struct loop *loop, const struct store_image *image, const bool *skip,
+		      store_event_fn *event, void *arg, struct store_session **out, struct err *err)
+{
+	if (check_compressions(docker_info(d), image, skip, err) < 0)
+		return -1;
+
+	struct store_session *s = xcalloc(1, sizeof *s);
+	*s = (struct store_session){ .docker = d, .loop = loop, .image = image, .event = event, .arg = arg };
+	for (size_t i = 0; i < image->n_layers; i++)
+		s->incomplete |= skip && skip[i];
+	const struct docker_stream_request req = {
+		.method = "POST",
+		.path = "/images/load?quiet=0", /* its progress shows that it lives */
+		.content_type = "application/x-tar",
+		.upload = upload,
+		.upload_arg = s,
+		.done = on_done,
+		.arg = s,
+		.idle_ms = LOAD_IDLE_MS,
+	};
+	enum load_layout layout = names_top(d) ? LOAD_OCI_LAYOUT : LOAD_DOCKER_ARCHIVE;
+	if (load_archive_new(layout, image, skip, &s->archive, err) < 0 ||
+	    docker_stream_start(d, &req, &s->stream, err) < 0) {
+		load_archive_free(s->archive);
+		free(s);
+		return -1;
+	}
+	*out = s;
+	return 0;
+}
+
+static ssize_t load_wants(const struct store_session *s)
+{
+	return load_archive_wants(s->archive);
+}
+
+/* The engine's words for a layer that was left out and is not there; anything else stays as it is. */
+static void name_missing_content(struct store_session *s)
+{
+	if (s->incomplete && s->error.kind == ERR_FAILED &&
+	    (strstr(s->error.msg, "not found") || strstr(s->error.msg, "no such file or directory")))
+		s->error.kind = ERR_NOT_FOUND;
+}
+
+static int session_error(struct store_session *s, struct err *err)
+{
+	name_missing_content(s);
+	*err = s->error;
+	return err_wrap(err, "Docker's load");
+}
+
+static ssize_t load_feed(struct store_session *s, const void *bytes, size_t len, struct err *err)
+{
+	if (s->ended)
+		return session_error(s, err);
+
+	size_t taken = load_archive_put(s->archive, bytes, len);
+	if (taken)
+		wake_upload(s);
+	return (ssize_t)taken;
+}
+
+static bool session_ended(void *arg)
+{
+	return ((const struct store_session *)arg)->ended;
+}
+
+static int check_inspect(const struct store_session *s, const char *ref, const char *id, struct err *err)
+{
+	CLEANUP(image_state_clear) struct image_state state = { 0 };
+
+	if (image_inspect(s->docker, ref, &state, err) < 0) {
+		if (err->kind != ERR_NOT_FOUND)
+			return -1;
+		return err_set(err, ERR_REFUSED, "Docker accepted the image, but has no %s", ref);
+	}
+	if (!streq(state.id, id))
+		return err_set(err, ERR_REFUSED, "%s is image %s in Docker, expected %s", ref, state.id, id);
+	if (state.diff_ids.n != s->image->n_layers)
+		return err_set(err, ERR_REFUSED, "%s has %zu layers in Docker, expected %zu", ref, state.diff_ids.n,
+			       s->image->n_layers);
+	for (size_t i = 0; i < s->image->n_layers; i++)
+		if (!streq(state.diff_ids.v[i], s->image->layers[i].diff_id))
+			return err_set(err, ERR_REFUSED, "layer %zu of %s is %s in Docker, expected %s", i + 1, ref,
+				       state.diff_ids.v[i], s->image->layers[i].diff_id);
+	return 0;
+}
+
+static int load_commit(struct store_session *s, struct err *err)
+{
+	char id[80];
+
+	if (load_archive_finish(s->archive, err) < 0)
+		return -1;
+	wake_upload(s);
+	if (loop_wait(s->loop, session_ended, s, -1, err) < 0)
+		return -1;
+	if (s->error.kind != ERR_NONE)
+		return session_error(s, err);
+	load_image_id(s->docker, s->image, id);
+	if (check_inspect(s, id, id, err) < 0)
+		return -1;
+	return s->image->full_name ? check_inspect(s, s->image->full_name, id, err) : 0;
+}
+
+/* A cut upload is enough: without manifest.json or index.json the engine keeps nothing of it. */
+static void load_end(struct store_session *s)
+{
+	docker_stream_cancel(s->stream);
+	load_archive_free(s->archive);
+	free(s);
+}
+
+const struct store store_load = {
+	.name = "load",
+	.image_id = load_image_id,
+	.present = present_of_engine,
+	.begin = load_begin,
+	.wants = load_wants,
+	.feed = load_feed,
+	.commit = load_commit,
+	.end = load_end,
+};
+
+const struct store *store_choose(const struct docker_info *info)
+{
+	(void)info; /* load serves every engine */
+	return &store_load;
+}
