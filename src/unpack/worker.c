@@ -11,6 +11,9 @@
 #include "base/mem.h"
 #include "unpack/worker_private.h"
 
+const char *worker_program = "/proc/self/exe";
+int64_t worker_stall_ms = WORKER_STALL_MS;
+
 struct worker {
 	struct loop *loop;
 	worker_event_fn *event;
@@ -69,7 +72,8 @@ static void finish(struct worker *w)
 	int status = reap(w);
 	w->ended = true;
 	if (w->stalled)
-		(void)err_set(&w->error, ERR_TIMEOUT, "the worker made no progress for %d s", WORKER_STALL_MS / 1000);
+		(void)err_set(&w->error, ERR_TIMEOUT, "the worker made no progress for %lld ms",
+			      (long long)worker_stall_ms);
 	else if (worker_judge(&w->record, w->record_len, status, &w->result, &w->error) == 0 &&
 		 !w->input_ended)
 		(void)err_set(&w->error, ERR_PROTOCOL, "the worker answered before its input had ended");
@@ -139,10 +143,8 @@ static void on_stall_timer(void *arg)
 
 static void arm_stall_timer(struct worker *w)
 {
-	w->stall_timer = loop_timer_start(w->loop, WORKER_STALL_MS, on_stall_timer, w);
+	w->stall_timer = loop_timer_start(w->loop, worker_stall_ms, on_stall_timer, w);
 }
-
-const char *worker_program = "/proc/self/exe";
 
 int worker_start(struct loop *loop, enum inflate_format format, worker_event_fn *event, void *arg,
 		 struct worker **out, struct err *err)

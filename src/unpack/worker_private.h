@@ -34,6 +34,8 @@ struct worker_child {
 
 /* What is started: /proc/self/exe. Tests put a program that misbehaves here. */
 extern const char *worker_program;
+/* WORKER_STALL_MS; tests have less patience. */
+extern int64_t worker_stall_ms;
 
 /* Starts `program` as a worker, with an empty environment and no descriptor of ours. */
 int worker_spawn(const char *program, enum inflate_format format, struct worker_child *out,

@@ -1,0 +1,309 @@
+/*
+ * Workers as the parent sees them: good ones, and ones that their input has taken over. This program is its own
+ * worker: the first byte of input says how to behave.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "unpack/jail.h"
+#include "unpack/worker_private.h"
+
+#define GZ_MEMBER "\x1f\x8b\x08\0\0\0\0\0\0\xff" "\x01\x03\0\xfc\xff" "abc" "\xc2\x41\x24\x35\3\0\0\0"
+#define BIG_BYTES (24 * MIB) /* many times the pipe */
+
+/* The worker's side. */
+
+static void put_record(uint32_t kind, const char *message)
+{
+	struct worker_record record = { .magic = WORKER_RECORD_MAGIC, .kind = kind, .size_bytes = 3 };
+
+	memcpy(record.message, message, strlen(message));
+	(void)!write(WORKER_RESULT_FD, &record, sizeof record);
+}
+
+static int misbehave(char how)
+{
+	static const int keep[] = { WORKER_DATA_FD, WORKER_RESULT_FD };
+	struct worker_record endless = { .magic = WORKER_RECORD_MAGIC, .kind = ERR_REFUSED };
+	struct err err;
+
+	switch (how) {
+	case 'o': /* breaks out, as far as it gets */
+		if (jail_enter(keep, 2, &err) == 0)
+			(void)open("/etc/passwd", O_RDONLY);
+		return 0;
+	case 'k':
+		(void)raise(SIGKILL);
+		return 0;
+	case 'x':
+		return 3;
+	case 'g':
+		(void)!write(WORKER_RESULT_FD, "garbage", 7);
+		return 0;
+	case 'e':
+		put_record(ERR_REFUSED, "gzip: \x1b[2J\xe2\x80\xae red\nlines");
+		return 1;
+	case 'n':
+		memset(endless.message, 'A', sizeof endless.message);
+		(void)!write(WORKER_RESULT_FD, &endless, sizeof endless);
+		return 1;
+	case 'u':
+		put_record(12345, "of no kind");
+		return 1;
+	case 'l':
+		put_record(ERR_NONE, "");
+		return 1;
+	case 'd':
+		put_record(ERR_NONE, "");
+		put_record(ERR_NONE, "");
+		return 0;
+	case 's':
+		put_record(ERR_NONE, "");
+		return 0;
+	case 'h':
+		for (;;)
+			(void)pause();
+	default:
+		return 99;
+	}
+}
+
+static int be_a_worker(int argc, char **argv)
+{
+	char how;
+
+	if (read(WORKER_DATA_FD, &how, 1) != 1)
+		return 98;
+	return how == 'w' ? worker_main(argc, argv) : misbehave(how);
+}
+
+/* The parent's side. */
+
+struct run {
+	struct loop *loop;
+	struct worker *worker;
+	const char *bytes;
+	size_t len, at;
+	bool keep_open; /* never ends the input */
+	int state;
+	size_t events;
+	struct worker_result result;
+	struct err err;
+};
+
+static void on_event(void *arg)
+{
+	struct run *r = arg;
+
+	r->events++;
+	while (r->at < r->len) {
+		ssize_t n = worker_feed(r->worker, r->bytes + r->at, r->len - r->at, &r->err);
+		if (n <= 0)
+			break;
+		r->at += (size_t)n;
+		if (r->at == r->len && !r->keep_open)
+			worker_end_input(r->worker);
+	}
+	r->state = worker_result(r->worker, &r->result, &r->err);
+}
+
+static bool is_over(void *arg)
+{
+	return ((struct run *)arg)->state != 1;
+}
+
+static size_t open_descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	size_t n = 0;
+
+	while (readdir(d))
+		n++;
+	(void)closedir(d);
+	return n;
+}
+
+/* Feeds all and waits for the end; nothing is left behind. */
+static void run_worker(struct run *r, enum inflate_format format)
+{
+	struct err err = { 0 };
+
+	assert_int_equal(loop_new(&r->loop, &err), 0);
+	size_t before = open_descriptors();
+	assert_int_equal(worker_start(r->loop, format, on_event, r, &r->worker, &err), 0);
+	on_event(r);
+	if (loop_wait(r->loop, is_over, r, clock_mono_ms() + 60000, &err) < 0)
+		fail_msg("%s", err.msg);
+	worker_free(r->worker);
+	assert_int_equal(open_descriptors(), before);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+	loop_free(r->loop);
+}
+
+static void test_a_layer(void **state)
+{
+	struct run r = { .bytes = "w" GZ_MEMBER, .len = sizeof("w" GZ_MEMBER) - 1 };
+	uint8_t want[SHA256_BYTES];
+
+	(void)state;
+	run_worker(&r, INFLATE_GZIP);
+	assert_int_equal(r.state, 0);
+	assert_int_equal(r.result.size_bytes, 3);
+	sha256_of("abc", 3, want);
+	assert_memory_equal(r.result.diff_id, want, sizeof want);
+}
+
+static void test_a_layer_larger_than_the_pipe(void **state)
+{
+	CLEANUP(freep) char *bytes = xmalloc(BIG_BYTES);
+	struct run r = { .bytes = bytes, .len = BIG_BYTES };
+	uint8_t want[SHA256_BYTES];
+
+	(void)state;
+	for (size_t i = 0; i < BIG_BYTES; i++)
+		bytes[i] = (char)(i * 7 + i / 1000);
+	bytes[0] = 'w';
+	run_worker(&r, INFLATE_PLAIN);
+	assert_int_equal(r.state, 0);
+	assert_int_equal(r.result.size_bytes, BIG_BYTES - 1);
+	sha256_of(bytes + 1, BIG_BYTES - 1, want);
+	assert_memory_equal(r.result.diff_id, want, sizeof want);
+	assert_true(r.events > 2);
+}
+
+static const struct {
+	const char *name;
+	const char *bytes;
+	size_t len;
+	enum err_kind kind;
+	const char *says;
+	bool keep_open;
+} bad[] = {
+#define B(s) s, sizeof(s) - 1
+	{ "damaged gzip", B("w" "nothing like it"), ERR_REFUSED, "gzip: bad header", false },
+	{ "damaged gzip, more to come", B("w" "nothing like it"), ERR_REFUSED, "gzip: bad header", true },
+	{ "truncated gzip", B("w\x1f\x8b\x08"), ERR_REFUSED, "gzip: truncated", false },
+	{ "an empty layer", B("w"), ERR_REFUSED, "gzip: truncated", false },
+	{ "a forbidden call", B("o"), ERR_FAILED, "the worker was killed by SIGSYS", false },
+	{ "killed", B("k"), ERR_FAILED, "the worker was killed by SIGKILL", false },
+	{ "silent", B("x"), ERR_FAILED, "without an answer (exit status 3)", false },
+	{ "garbage", B("g"), ERR_PROTOCOL, "malformed", false },
+	{ "escape sequences", B("e"), ERR_REFUSED, "gzip: ?[2J??? red?lines", false },
+	{ "a message without end", B("n"), ERR_REFUSED, "AAAA", false },
+	{ "an unknown kind", B("u"), ERR_REFUSED, "of no kind", false },
+	{ "success and exit status 1", B("l"), ERR_PROTOCOL, "contradicts itself", false },
+	{ "two answers", B("d"), ERR_PROTOCOL, "malformed", false },
+	{ "an answer before the end", B("s"), ERR_PROTOCOL, "before its input had ended", true },
+#undef B
+};
+
+static void test_bad_workers(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct run r = { .bytes = bad[i].bytes, .len = bad[i].len, .keep_open = bad[i].keep_open };
+		run_worker(&r, INFLATE_GZIP);
+		if (r.state != -1 || r.err.kind != bad[i].kind || !strstr(r.err.msg, bad[i].says))
+			fail_msg("%s: state %d, %s: \"%s\"", bad[i].name, r.state, err_kind_name(r.err.kind), r.err.msg);
+	}
+}
+
+/* Its death is noticed while we still have bytes for it. */
+static void test_a_worker_that_dies_while_fed(void **state)
+{
+	CLEANUP(freep) char *bytes = xcalloc(1, BIG_BYTES);
+	struct run r = { .bytes = bytes, .len = BIG_BYTES };
+
+	(void)state;
+	bytes[0] = 'x';
+	run_worker(&r, INFLATE_PLAIN);
+	assert_int_equal(r.state, -1);
+	assert_true(r.at < BIG_BYTES);
+}
+
+static void test_a_worker_that_hangs_is_killed(void **state)
+{
+	static const struct {
+		size_t len;
+		bool keep_open;
+	} cases[] = { { BIG_BYTES, true }, { 1, false } }; /* pipe full; input ended */
+
+	(void)state;
+	worker_stall_ms = 200;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		CLEANUP(freep) char *bytes = xcalloc(1, BIG_BYTES);
+		struct run r = { .bytes = bytes, .len = cases[i].len, .keep_open = cases[i].keep_open };
+		bytes[0] = 'h';
+		run_worker(&r, INFLATE_PLAIN);
+		assert_int_equal(r.state, -1);
+		assert_int_equal(r.err.kind, ERR_TIMEOUT);
+	}
+	worker_stall_ms = WORKER_STALL_MS;
+}
+
+static void ignore_event(void *arg)
+{
+	(void)arg;
+}
+
+static void test_freeing_a_running_worker_ends_it(void **state)
+{
+	struct loop *loop;
+	struct worker *w;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(loop_new(&loop, &err), 0);
+	assert_int_equal(worker_start(loop, INFLATE_GZIP, ignore_event, NULL, &w, &err), 0);
+	assert_int_equal(worker_feed(w, "h", 1, &err), 1);
+	worker_free(w);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	loop_free(loop);
+}
+
+static void test_a_program_that_is_not_there(void **state)
+{
+	struct loop *loop;
+	struct worker *w = NULL;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(loop_new(&loop, &err), 0);
+	worker_program = "/nonexistent";
+	assert_int_equal(worker_start(loop, INFLATE_GZIP, ignore_event, NULL, &w, &err), -1);
+	worker_program = "/proc/self/exe";
+	assert_int_equal(err.kind, ERR_SYSTEM);
+	assert_null(w);
+	loop_free(loop);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_layer),
+		cmocka_unit_test(test_a_layer_larger_than_the_pipe),
+		cmocka_unit_test(test_bad_workers),
+		cmocka_unit_test(test_a_worker_that_dies_while_fed),
+		cmocka_unit_test(test_a_worker_that_hangs_is_killed),
+		cmocka_unit_test(test_freeing_a_running_worker_ends_it),
+		cmocka_unit_test(test_a_program_that_is_not_there),
+	};
+
+	if (streq(argv[0], WORKER_ARGV0))
+		return be_a_worker(argc, argv);
+	(void)alarm(120); /* a test that hangs has failed */
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
