@@ -3,9 +3,12 @@
 #include "engine/container.h"
 #include "engine/container_options.h"
 
-#define CONTAINER_JSON_MAX_BYTES (1 * MIB) /* written by hand; dockerd itself stops at 4 MiB of request */
+/* Written by hand; dockerd itself stops at 4 MiB of request. */
+#define CONTAINER_JSON_MAX_BYTES (1 * MIB)
 
-static const struct json_limits body_limits = { .max_bytes = 4 * MIB, .max_depth = 64, .max_nodes = 500000 };
+static const struct json_limits body_limits = { .max_bytes = 4 * MIB,
+						.max_depth = 64,
+						.max_nodes = 500000 };
 
 #define AT(member) offsetof(struct container_spec, member)
 
@@ -37,8 +40,8 @@ static const struct container_option options[] = {
 };
 
 /* Every value that the spec holds for one row, in order; a NULL text or a false bool is none. */
-static int apply(struct container_builder *b, const struct container_option *o, const struct container_spec *spec,
-		 struct err *err)
+static int apply(struct container_builder *b, const struct container_option *o,
+		 const struct container_spec *spec, struct err *err)
 {
 	const char *base = (const char *)spec + o->offset;
 	const struct strv *list = (const struct strv *)(const void *)base;
@@ -82,8 +85,8 @@ static int merge_file(struct json *body, const char *path, struct err *err)
 }
 
 /*
- * What decides whether a container is the one that was asked for: all but the image (its digest has a label of
- * its own) and our labels (they hold this very hash).
+ * What decides whether a container is the one that was asked for: all but the image (its digest has
+ * a label of its own) and our labels (they hold this very hash).
  */
 static void hash_config(const struct json *body, char out[SHA256_HEX_SIZE])
 {
@@ -113,12 +116,14 @@ static int check_text(const struct json *body, struct err *err)
 	return 0;
 }
 
-int container_body(const struct container_spec *spec, struct json **out, char config_hash[SHA256_HEX_SIZE],
-		   struct err *err)
+int container_body(const struct container_spec *spec, struct json **out,
+		   char config_hash[SHA256_HEX_SIZE], struct err *err)
 {
 	CLEANUP(json_freep) struct json *body = json_new_object();
 	CLEANUP(json_freep) struct json *env = json_new_object();
-	struct container_builder b = { .body = body, .host = json_ensure_object(body, "HostConfig"), .env = env };
+	struct container_builder b = { .body = body,
+				       .host = json_ensure_object(body, "HostConfig"),
+				       .env = env };
 
 	json_set_str(body, "Image", spec->image);
 	for (size_t i = 0; i < ARRAY_LEN(options); i++)

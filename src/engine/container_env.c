@@ -5,13 +5,15 @@
 #include "base/mem.h"
 #include "engine/container_options.h"
 
-#define ENV_FILE_MAX_BYTES (1 * MIB) /* execve(2) stops at a fraction of the stack limit, 2 MiB by default */
+/* execve(2) stops at a quarter of the stack limit, 2 MiB by default. */
+#define ENV_FILE_MAX_BYTES (1 * MIB)
 
 /*
- * Kept aside until all are known: given twice, the later counts. Docker's command line does so for flags, and
- * leaves what comes from files to the engine.
+ * Kept aside until all are known: given twice, the later counts. Docker's command line does so for
+ * flags, and leaves what comes from files to the engine.
  */
-int option_env(struct container_builder *b, const struct container_option *o, const char *text, struct err *err)
+int option_env(struct container_builder *b, const struct container_option *o, const char *text,
+	       struct err *err)
 {
 	size_t len = strcspn(text, "=");
 	CLEANUP(freep) char *name = xstrndup(text, len);
@@ -19,7 +21,10 @@ int option_env(struct container_builder *b, const struct container_option *o, co
 	(void)o; /* one flag has this form */
 	if (!len)
 		return err_set(err, ERR_USAGE, "\"%s\" has no name", text);
-	/* A name alone that is not in our environment either stays alone: Docker unsets what the image says. */
+	/*
+	 * A name alone that is not in our environment either stays alone: Docker unsets what the
+	 * image says.
+	 */
 	json_set_str(b->env, name, text[len] ? text + len + 1 : getenv(name));
 	return 0;
 }
@@ -28,7 +33,8 @@ void option_env_end(struct container_builder *b)
 {
 	for (const struct json *v = json_first(b->env); v; v = json_next(v)) {
 		const char *value = json_string(v);
-		CLEANUP(freep) char *pair = value ? xasprintf("%s=%s", json_name(v), value) : xstrdup(json_name(v));
+		CLEANUP(freep) char *pair =
+			value ? xasprintf("%s=%s", json_name(v), value) : xstrdup(json_name(v));
 		json_add_str(json_ensure_array(b->body, "Env"), pair);
 	}
 }
@@ -43,13 +49,16 @@ static int env_line(struct json *list, char *line, size_t number, struct err *er
 	if (!key_len)
 		return err_set(err, ERR_CONFIG, "line %zu has no name", number);
 	if (strcspn(line, " \t") < key_len)
-		return err_set(err, ERR_CONFIG, "line %zu: \"%.*s\" has white space in its name", number,
-			       (int)key_len, line);
+		return err_set(err, ERR_CONFIG, "line %zu: \"%.*s\" has white space in its name",
+			       number, (int)key_len, line);
 	if (line[key_len]) {
 		json_add_str(list, line);
 		return 0;
 	}
-	/* A name alone takes the value from our environment; unlike --env, one that is not set is left out. */
+	/*
+	 * A name alone takes the value from our environment; unlike --env, one that is not set is
+	 * left out.
+	 */
 	const char *value = getenv(line);
 	if (!value)
 		return 0;

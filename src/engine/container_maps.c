@@ -13,7 +13,8 @@ static void set_pair(struct json *obj, const char *text, char separator)
 	json_set_str(obj, key, *cut ? cut + 1 : "");
 }
 
-int option_label(struct container_builder *b, const struct container_option *o, const char *text, struct err *err)
+int option_label(struct container_builder *b, const struct container_option *o, const char *text,
+		 struct err *err)
 {
 	const char *key = text + strspn(text, " \t");
 	size_t len = strcspn(key, "=");
@@ -21,30 +22,34 @@ int option_label(struct container_builder *b, const struct container_option *o, 
 	if (!len)
 		return err_set(err, ERR_USAGE, "\"%s\" has no name", text);
 	if (strcspn(key, " \t") < len)
-		return err_set(err, ERR_USAGE, "\"%.*s\" has white space in its name", (int)len, key);
+		return err_set(err, ERR_USAGE, "\"%.*s\" has white space in its name", (int)len,
+			       key);
 	set_pair(json_ensure_object(b->body, o->key), text, '=');
 	return 0;
 }
 
-int option_log_driver(struct container_builder *b, const struct container_option *o, const char *text,
-		      struct err *err)
+int option_log_driver(struct container_builder *b, const struct container_option *o,
+		      const char *text, struct err *err)
 {
 	(void)err; /* the engine knows its drivers */
 	json_set_str(json_ensure_object(b->host, o->key), "Type", text);
 	return 0;
 }
 
-int option_log_opt(struct container_builder *b, const struct container_option *o, const char *text, struct err *err)
+int option_log_opt(struct container_builder *b, const struct container_option *o, const char *text,
+		   struct err *err)
 {
 	struct json *config = json_ensure_object(b->host, o->key);
 
 	if (streq(json_string(json_get(config, "Type")), "none"))
-		return err_set(err, ERR_USAGE, "\"%s\": the log driver none takes no options", text);
+		return err_set(err, ERR_USAGE, "\"%s\": the log driver none takes no options",
+			       text);
 	set_pair(json_ensure_object(config, "Config"), text, '=');
 	return 0;
 }
 
-int option_tmpfs(struct container_builder *b, const struct container_option *o, const char *text, struct err *err)
+int option_tmpfs(struct container_builder *b, const struct container_option *o, const char *text,
+		 struct err *err)
 {
 	if (*text != '/')
 		return err_set(err, ERR_USAGE, "\"%s\" is no absolute path", text);
@@ -60,7 +65,9 @@ static bool has_item(const struct json *array, const char *text)
 	return false;
 }
 
-/* A bind whose source starts with a dot is meant from here; the engine takes absolute paths only. */
+/*
+ * A bind whose source starts with a dot is meant from here; the engine takes absolute paths only.
+ */
 static char *absolute_bind(const char *text, struct err *err)
 {
 	CLEANUP(freep) char *here = NULL;
@@ -80,8 +87,12 @@ static char *absolute_bind(const char *text, struct err *err)
 	return xasprintf("%s/%s%s", here, rest ? rest : source, colon);
 }
 
-/* docker/cli internal/volumespec: one section is an anonymous volume, two or three are SOURCE:TARGET[:OPTIONS]. */
-int option_volume(struct container_builder *b, const struct container_option *o, const char *text, struct err *err)
+/*
+ * docker/cli internal/volumespec: one section is an anonymous volume, two or three are
+ * SOURCE:TARGET[:OPTIONS].
+ */
+int option_volume(struct container_builder *b, const struct container_option *o, const char *text,
+		  struct err *err)
 {
 	size_t sections = 1, len = strlen(text);
 
@@ -93,7 +104,8 @@ int option_volume(struct container_builder *b, const struct container_option *o,
 		return err_set(err, ERR_USAGE, "\"%s\" is not [SOURCE:]TARGET[:OPTIONS]", text);
 	const char *target = sections == 1 ? text : strchr(text, ':') + 1;
 	if (*target != '/')
-		return err_set(err, ERR_USAGE, "\"%s\": the path in the container is not absolute", text);
+		return err_set(err, ERR_USAGE, "\"%s\": the path in the container is not absolute",
+			       text);
 	if (sections == 1) {
 		json_set(json_ensure_object(b->body, "Volumes"), text, json_new_object());
 		return 0;
@@ -117,11 +129,13 @@ static int csv_fields(const char *text, struct strv *out, struct err *err)
 
 		for (p += quoted; *p && (quoted || *p != ','); p++) {
 			if (*p == '"' && !quoted)
-				return err_set(err, ERR_USAGE, "\"%s\": a quote inside a field", text);
+				return err_set(err, ERR_USAGE, "\"%s\": a quote inside a field",
+					       text);
 			if (*p == '"' && *++p != '"') {
 				quoted = false;
 				if (*p && *p != ',')
-					return err_set(err, ERR_USAGE, "\"%s\": something behind a quote", text);
+					return err_set(err, ERR_USAGE,
+						       "\"%s\": something behind a quote", text);
 				break;
 			}
 			field[n++] = *p;
@@ -224,7 +238,8 @@ static int gpu_field(struct json *request, const char *text, struct err *err)
 }
 
 /* "all", "2", "device=0", "\"device=0,1\",capabilities=utility" (docker/cli opts/gpus.go). */
-int option_gpus(struct container_builder *b, const struct container_option *o, const char *text, struct err *err)
+int option_gpus(struct container_builder *b, const struct container_option *o, const char *text,
+		struct err *err)
 {
 	CLEANUP(strv_free) struct strv fields = { 0 };
 	CLEANUP(json_freep) struct json *request = json_new_object();

@@ -11,24 +11,24 @@
 #define NANO INT64_C(1000000000)
 #define NANO_DIGITS 9
 
-int option_config_string(struct container_builder *b, const struct container_option *o, const char *text,
-			 struct err *err)
+int option_config_string(struct container_builder *b, const struct container_option *o,
+			 const char *text, struct err *err)
 {
 	(void)err; /* any string will do */
 	json_set_str(b->body, o->key, text);
 	return 0;
 }
 
-int option_host_item(struct container_builder *b, const struct container_option *o, const char *text,
-		     struct err *err)
+int option_host_item(struct container_builder *b, const struct container_option *o,
+		     const char *text, struct err *err)
 {
 	(void)err; /* the daemon knows which names there are */
 	json_add_str(json_ensure_array(b->host, o->key), text);
 	return 0;
 }
 
-int option_host_true(struct container_builder *b, const struct container_option *o, const char *text,
-		     struct err *err)
+int option_host_true(struct container_builder *b, const struct container_option *o,
+		     const char *text, struct err *err)
 {
 	(void)text;
 	(void)err; /* present is all there is */
@@ -42,7 +42,8 @@ int option_integer(const char *text, int64_t *out, struct err *err)
 
 	errno = 0;
 	intmax_t v = strtoimax(text, &end, 10);
-	if (end == text || *end || isspace((unsigned char)*text) || errno || v > INTEGER_MAX || v < -INTEGER_MAX)
+	if (end == text || *end || isspace((unsigned char)*text) || errno || v > INTEGER_MAX ||
+	    v < -INTEGER_MAX)
 		return err_set(err, ERR_USAGE, "\"%s\" is no whole number", text);
 	*out = v;
 	return 0;
@@ -60,7 +61,9 @@ static int unit_power(const char *unit)
 		return (int)(at - letters);
 	if (at == letters) /* nothing follows "b" */
 		return -1;
-	return strcasecmp(unit + 1, "b") == 0 || strcasecmp(unit + 1, "ib") == 0 ? (int)(at - letters) : -1;
+	return strcasecmp(unit + 1, "b") == 0 || strcasecmp(unit + 1, "ib") == 0
+		       ? (int)(at - letters)
+		       : -1;
 }
 
 /* go-units RAMInBytes: "512m", "1.5g", "64 MiB", "1024". */
@@ -84,8 +87,8 @@ static int bytes_parse(const char *text, int64_t *out, struct err *err)
 	return 0;
 }
 
-int option_host_bytes(struct container_builder *b, const struct container_option *o, const char *text,
-		      struct err *err)
+int option_host_bytes(struct container_builder *b, const struct container_option *o,
+		      const char *text, struct err *err)
 {
 	int64_t bytes = 0;
 
@@ -95,8 +98,11 @@ int option_host_bytes(struct container_builder *b, const struct container_option
 	return 0;
 }
 
-/* "1.5" as 1500000000; digits behind the ninth would be lost, so they are refused, as Docker does. */
-int option_cpus(struct container_builder *b, const struct container_option *o, const char *text, struct err *err)
+/*
+ * "1.5" as 1500000000; digits behind the ninth would be lost, so they are refused, as Docker does.
+ */
+int option_cpus(struct container_builder *b, const struct container_option *o, const char *text,
+		struct err *err)
 {
 	size_t whole = strspn(text, "0123456789");
 	const char *dot = text[whole] == '.' ? text + whole : NULL;
@@ -119,8 +125,8 @@ int option_cpus(struct container_builder *b, const struct container_option *o, c
 }
 
 /* "" resets the image's entrypoint: Docker takes [""] for that. */
-int option_entrypoint(struct container_builder *b, const struct container_option *o, const char *text,
-		      struct err *err)
+int option_entrypoint(struct container_builder *b, const struct container_option *o,
+		      const char *text, struct err *err)
 {
 	(void)err; /* any string will do */
 	json_remove(b->body, o->key);
@@ -128,12 +134,16 @@ int option_entrypoint(struct container_builder *b, const struct container_option
 	return 0;
 }
 
-int option_restart(struct container_builder *b, const struct container_option *o, const char *text, struct err *err)
+int option_restart(struct container_builder *b, const struct container_option *o, const char *text,
+		   struct err *err)
 {
 	static const struct {
 		const char *name;
 		bool retries;
-	} policies[] = { { "no", false }, { "on-failure", true }, { "always", false }, { "unless-stopped", false } };
+	} policies[] = { { "no", false },
+			 { "on-failure", true },
+			 { "always", false },
+			 { "unless-stopped", false } };
 	struct json *policy;
 	int64_t retries = 0;
 
@@ -141,21 +151,23 @@ int option_restart(struct container_builder *b, const struct container_option *o
 		const char *rest = skip_prefix(text, policies[i].name);
 		if (!rest || (*rest && (*rest != ':' || !policies[i].retries)))
 			continue;
-		if (*rest && rest[1] && (option_integer(rest + 1, &retries, err) < 0 || retries < 0 ||
-					 retries > INT32_MAX))
+		if (*rest && rest[1] &&
+		    (option_integer(rest + 1, &retries, err) < 0 || retries < 0 ||
+		     retries > INT32_MAX))
 			break;
 		policy = json_ensure_object(b->host, o->key);
 		json_set_str(policy, "Name", policies[i].name);
 		json_set_int(policy, "MaximumRetryCount", retries);
 		return 0;
 	}
-	return err_set(err, ERR_USAGE, "\"%s\" is none of no, on-failure[:N], always, unless-stopped", text);
+	return err_set(err, ERR_USAGE,
+		       "\"%s\" is none of no, on-failure[:N], always, unless-stopped", text);
 }
 
 /* By name, so that the body lists them sorted, whatever the order of the flags. */
 static const char *const ulimit_names[ULIMIT_NAMES] = {
-	"core",	    "cpu",  "data",  "fsize", "locks",	"memlock",    "msgqueue", "nice",
-	"nofile",   "nproc", "rss",  "rtprio", "rttime", "sigpending", "stack",
+	"core",   "cpu",   "data", "fsize",  "locks",  "memlock",    "msgqueue", "nice",
+	"nofile", "nproc", "rss",  "rtprio", "rttime", "sigpending", "stack",
 };
 
 static int ulimit_values(const char *text, struct ulimit *out, struct err *err)
@@ -166,7 +178,8 @@ static int ulimit_values(const char *text, struct ulimit *out, struct err *err)
 
 	if (colon)
 		*colon = '\0';
-	if (option_integer(copy, &u.soft, err) < 0 || option_integer(colon ? colon + 1 : copy, &u.hard, err) < 0)
+	if (option_integer(copy, &u.soft, err) < 0 ||
+	    option_integer(colon ? colon + 1 : copy, &u.hard, err) < 0)
 		return -1;
 	if (u.soft < -1 || u.hard < -1)
 		return err_set(err, ERR_USAGE, "limits are numbers from 0, or -1 for unlimited");
@@ -176,7 +189,8 @@ static int ulimit_values(const char *text, struct ulimit *out, struct err *err)
 	return 0;
 }
 
-int option_ulimit(struct container_builder *b, const struct container_option *o, const char *text, struct err *err)
+int option_ulimit(struct container_builder *b, const struct container_option *o, const char *text,
+		  struct err *err)
 {
 	const char *equals = strchr(text, '=');
 	size_t len = equals ? (size_t)(equals - text) : 0;
@@ -207,14 +221,18 @@ void option_ulimits_end(struct container_builder *b)
 	}
 }
 
-int option_network(struct container_builder *b, const struct container_option *o, const char *text, struct err *err)
+int option_network(struct container_builder *b, const struct container_option *o, const char *text,
+		   struct err *err)
 {
 	if (!*text)
 		return err_set(err, ERR_USAGE, "no name given");
 	if (strchr(text, '=')) {
-		(void)err_set(err, ERR_USAGE, "\"%s\": only host, none, bridge, container:NAME or a network's name",
+		(void)err_set(err, ERR_USAGE,
+			      "\"%s\": only host, none, bridge, container:NAME or a network's name",
 			      text);
-		return err_hint(err, "put aliases and addresses into --container-json, below NetworkingConfig");
+		return err_hint(
+			err,
+			"put aliases and addresses into --container-json, below NetworkingConfig");
 	}
 	json_set_str(b->host, o->key, text);
 	return 0;
@@ -243,7 +261,9 @@ int option_add_host(struct container_builder *b, const struct container_option *
 		memmove(ip, ip + 1, ip_len - 1);
 	}
 	if (!streq(ip, "host-gateway") && !is_ip_address(ip))
-		return err_set(err, ERR_USAGE, "\"%s\": \"%s\" is neither an IP address nor host-gateway", text, ip);
+		return err_set(err, ERR_USAGE,
+			       "\"%s\": \"%s\" is neither an IP address nor host-gateway", text,
+			       ip);
 	CLEANUP(freep) char *entry = xasprintf("%.*s:%s", (int)host_len, text, ip);
 	json_add_str(json_ensure_array(b->host, o->key), entry);
 	return 0;

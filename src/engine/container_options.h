@@ -21,14 +21,15 @@ struct container_builder {
 	struct json *body;
 	struct json *host; /* body.HostConfig */
 	struct json *env;  /* of --env: an object, null for a name alone */
-	struct ulimit ulimits[ULIMIT_NAMES]; /* by name: given twice, the later counts, as in Docker */
+	/* By name: given twice, the later counts, as in Docker. */
+	struct ulimit ulimits[ULIMIT_NAMES];
 };
 
 enum container_option_kind { FLAG_TEXT, FLAG_LIST, FLAG_BOOL };
 
 struct container_option;
-typedef int container_option_fn(struct container_builder *b, const struct container_option *o, const char *text,
-				struct err *err);
+typedef int container_option_fn(struct container_builder *b, const struct container_option *o,
+				const char *text, struct err *err);
 
 /* One row: where struct container_spec holds the flag's value, and what puts it into the body. */
 struct container_option {

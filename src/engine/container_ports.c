@@ -105,15 +105,16 @@ int publish_parse(const char *text, struct published_port **out, size_t *n, stru
 	const char *colon = last_colon(text, end);
 	const char *port = colon ? colon + 1 : text;
 	if (port_range(port, (size_t)(end - port), &container) < 0 || !container.first)
-		return err_set(err, ERR_USAGE, "\"%s\": \"%.*s\" is no container port", text, (int)(end - port),
-			       port);
+		return err_set(err, ERR_USAGE, "\"%s\": \"%.*s\" is no container port", text,
+			       (int)(end - port), port);
 	if (colon) {
 		const char *before = last_colon(text, colon);
 		port = before ? before + 1 : text;
 		if (port < colon && port_range(port, (size_t)(colon - port), &host) < 0)
 			return err_set(err, ERR_USAGE, "\"%s\": \"%.*s\" is no host port", text,
 				       (int)(colon - port), port);
-		if (before && before > text && host_ip(text, (size_t)(before - text), p.host_ip) < 0)
+		if (before && before > text &&
+		    host_ip(text, (size_t)(before - text), p.host_ip) < 0)
 			return err_set(err, ERR_USAGE, "\"%s\": \"%.*s\" is no IP address", text,
 				       (int)(before - text), text);
 	}
@@ -132,19 +133,21 @@ int publish_parse(const char *text, struct published_port **out, size_t *n, stru
 static void add_port(struct json *body, const struct published_port *p)
 {
 	CLEANUP(freep) char *key = xasprintf("%u/%s", p->container_port, p->proto);
-	CLEANUP(freep) char *host = p->host_port_end > p->host_port
-					    ? xasprintf("%u-%u", p->host_port, p->host_port_end)
-					    : xasprintf("%u", p->host_port);
+	CLEANUP(freep) char *host =
+		p->host_port_end > p->host_port ? xasprintf("%u-%u", p->host_port, p->host_port_end)
+						: xasprintf("%u", p->host_port);
 	struct json *binding = json_new_object();
 
 	json_set_str(binding, "HostIp", p->host_ip);
 	json_set_str(binding, "HostPort", p->host_port ? host : "");
 	json_set(json_ensure_object(body, "ExposedPorts"), key, json_new_object());
-	struct json *bindings = json_ensure_object(json_ensure_object(body, "HostConfig"), "PortBindings");
+	struct json *bindings =
+		json_ensure_object(json_ensure_object(body, "HostConfig"), "PortBindings");
 	json_add(json_ensure_array(bindings, key), binding);
 }
 
-int option_publish(struct container_builder *b, const struct container_option *o, const char *text, struct err *err)
+int option_publish(struct container_builder *b, const struct container_option *o, const char *text,
+		   struct err *err)
 {
 	CLEANUP(freep) struct published_port *ports = NULL;
 	size_t n = 0;

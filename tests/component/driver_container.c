@@ -1,6 +1,6 @@
 /*
- * Drives src/engine for the component tests: takes run options in `docker run`'s form (long names, "--flag value")
- * and prints the create body.
+ * Drives src/engine for the component tests: takes run options in `docker run`'s form (long names,
+ * "--flag value") and prints the create body.
  *
  * usage: driver_container body IMAGE [--FLAG [VALUE]]... [-- COMMAND...]
  */
@@ -101,7 +101,8 @@ int main(int argc, char **argv)
 			continue;
 		if (commands[i].run(argv + 2, &err) == 0)
 			return 0;
-		fprintf(stderr, "%s: %s\n", err_kind_name(err.kind), err_line(&err, line, sizeof line));
+		fprintf(stderr, "%s: %s\n", err_kind_name(err.kind),
+			err_line(&err, line, sizeof line));
 		return err_exit_code(&err);
 	}
 	fprintf(stderr, "usage: driver_container COMMAND ...\n");

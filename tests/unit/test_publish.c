@@ -64,10 +64,11 @@ static void describe(const struct published_port *ports, size_t n, struct buf *o
 
 	for (size_t i = 0; i < n; i++) {
 		const struct published_port *p = &ports[i];
-		CLEANUP(freep) char *end = p->host_port_end > p->host_port ? xasprintf("-%u", p->host_port_end)
-									   : xstrdup("");
-		if (buf_printf(out, &err, "%s%s|%u%s|%u|%s", i ? " " : "", p->host_ip, p->host_port, end,
-			       p->container_port, p->proto) < 0)
+		CLEANUP(freep)
+		char *end = p->host_port_end > p->host_port ? xasprintf("-%u", p->host_port_end)
+							    : xstrdup("");
+		if (buf_printf(out, &err, "%s%s|%u%s|%u|%s", i ? " " : "", p->host_ip, p->host_port,
+			       end, p->container_port, p->proto) < 0)
 			fail_msg("%s", err.msg);
 	}
 }
@@ -94,7 +95,8 @@ static void test_forms(void **state)
 			fail_msg("\"%s\": %s", cases[i].text, err.msg);
 		describe(ports, n, &got);
 		if (!streq(buf_str(&got), cases[i].want))
-			fail_msg("\"%s\": expected \"%s\", got \"%s\"", cases[i].text, cases[i].want, buf_str(&got));
+			fail_msg("\"%s\": expected \"%s\", got \"%s\"", cases[i].text,
+				 cases[i].want, buf_str(&got));
 	}
 }
 

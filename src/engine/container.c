@@ -1,0 +1,93 @@
+#include "engine/container.h"
+
+#include "base/mem.h"
+#include "engine/container_internal.h"
+
+/* Docker's own patience when the image does not say: 10 s; images say up to some minutes. */
+#define STOP_IMAGES_OWN_MS 600000
+#define REMOVE_TIMEOUT_MS 120000 /* deleting a large upper directory on a slow volume */
+
+/* METHOD /containers/NAME<suffix>, without a body or an answer. */
+static int simple_call(struct docker *d, const char *method, const char *name, const char *suffix,
+		       int64_t timeout_ms, struct err *err)
+{
+	CLEANUP(freep) char *escaped = docker_escape(name);
+	CLEANUP(freep) char *path = xasprintf("/containers/%s%s", escaped, suffix);
+
+	return docker_call_for(d, method, path, NULL, timeout_ms, NULL, err);
+}
+
+static bool knows_platform_on_create(const struct docker *d)
+{
+	unsigned int major = 0, minor = 0;
+
+	/* API 1.41; docker_connect() wrote the text. */
+	return sscanf(docker_info(d)->api, "%u.%u", &major, &minor) == 2 &&
+	       (major > 1 || minor >= 41);
+}
+
+int container_create(struct docker *d, const char *name, const struct json *body,
+		     const char *platform, char id_out[65], struct strv *warnings, struct err *err)
+{
+	CLEANUP(freep) char *escaped = docker_escape(name);
+	CLEANUP(freep) char *escaped_platform = docker_escape(platform ? platform : "");
+	bool with_platform = platform && knows_platform_on_create(d);
+	CLEANUP(freep) char *path = xasprintf("/containers/create?name=%s%s%s", escaped,
+			  with_platform ? "&platform=" : "", with_platform ? escaped_platform : "");
+	CLEANUP(json_freep) struct json *answer = NULL;
+	const struct json *list = NULL;
+	const char *id;
+
+	if (docker_call(d, "POST", path, body, &answer, err) < 0) {
+		/* Podman 4 says 500, not 409. */
+		if (err->kind == ERR_FAILED && strstr(err->msg, "already in use"))
+			err->kind = ERR_CONFLICT;
+		return err_wrap(err, "create container %s", name);
+	}
+	if (json_str(answer, "Id", &id, err) < 0 ||
+	    json_opt_array(answer, "Warnings", &list, err) < 0)
+		return err_wrap(err, "create container %s: Docker's answer", name);
+	if (!*id || strlen(id) > 64)
+		return err_set(err, ERR_PROTOCOL, "create container %s: Docker's answer has no ID",
+			       name);
+	for (const struct json *v = json_first(list); v; v = json_next(v))
+		if (json_string(v))
+			strv_add(warnings, json_string(v));
+	copy_text(id_out, 65, id);
+	return 0;
+}
+
+int container_start(struct docker *d, const char *name, struct err *err)
+{
+	if (simple_call(d, "POST", name, "/start", DOCKER_TIMEOUT_MS, err) < 0)
+		return err_wrap(err, "start container %s", name);
+	return 0;
+}
+
+int container_stop(struct docker *d, const char *name, int timeout_s, struct err *err)
+{
+	CLEANUP(freep) char *suffix = NULL;
+	int64_t patience = timeout_s < 0 ? STOP_IMAGES_OWN_MS : (int64_t)timeout_s * 1000;
+
+	suffix = timeout_s < 0 ? xstrdup("/stop") : xasprintf("/stop?t=%d", timeout_s);
+	if (simple_call(d, "POST", name, suffix, patience + DOCKER_TIMEOUT_MS, err) < 0)
+		return err_wrap(err, "stop container %s", name);
+	return 0;
+}
+
+int container_remove(struct docker *d, const char *name, bool force, struct err *err)
+{
+	if (simple_call(d, "DELETE", name, force ? "?force=1" : "", REMOVE_TIMEOUT_MS, err) < 0)
+		return err_wrap(err, "remove container %s", name);
+	return 0;
+}
+
+int container_rename(struct docker *d, const char *name, const char *new_name, struct err *err)
+{
+	CLEANUP(freep) char *escaped = docker_escape(new_name);
+	CLEANUP(freep) char *suffix = xasprintf("/rename?name=%s", escaped);
+
+	if (simple_call(d, "POST", name, suffix, DOCKER_TIMEOUT_MS, err) < 0)
+		return err_wrap(err, "rename container %s to %s", name, new_name);
+	return 0;
+}
