@@ -6,7 +6,6 @@ A name is RECIPE or RECIPE:TAG; `labctl images` lists them.
 import hashlib
 import importlib
 import inspect
-import os
 import subprocess
 import time
 from pathlib import Path
@@ -57,7 +56,6 @@ def layout(recipe: str) -> Path:
         new = oci.Layout(making)
         getattr(module, function)(new)
         new.write()
-        os.sync()
         making.rename(made)
     return made
 

@@ -84,7 +84,7 @@ def run(binary):
     clock.lap("image built (or found in the cache)")
     with Namespace() as ns, World(ns) as world, Engine("docker20") as engine:
         engine.start(ns)
-        world.ecr.push_layout(image.path, "team/app", "latest")
+        world.ecr.push_layout(image.layout, "team/app", "latest", name=image.tag)
         reference = world.ecr.reference("team/app", "latest")
         clock.lap("private cloud and dockerd up")
         argv = [binary, "up", reference, "-p", f"{APP_PORT}:3000", "--probe", "http://:3000/health",

@@ -7,6 +7,7 @@ import re
 import secrets
 import socket
 import subprocess
+from typing import NamedTuple
 
 import bcrypt
 
@@ -18,6 +19,12 @@ START_TIMEOUT_S = 15
 STOP_TIMEOUT_S = 5
 _ACCESS = re.compile(r'"([A-Z]+) (\S+) HTTP/[0-9.]+" (\d{3})')
 _numbers = itertools.count()
+
+
+class Request(NamedTuple):
+    method: str
+    path: str  # with the query
+    status: int
 
 
 class Registry:
@@ -113,10 +120,10 @@ class Registry:
         return config
 
     @property
-    def requests(self) -> list[tuple[str, str, int]]:
-        """What it was asked so far: method, path with query, status."""
+    def requests(self) -> list[Request]:
+        """What it was asked so far, in the order of the answers."""
         found = _ACCESS.findall(self.log.read_text(errors="replace"))
-        return [(method, path, int(status)) for method, path, status in found]
+        return [Request(method, path, int(status)) for method, path, status in found]
 
     def forget_requests(self):
         """Empty the log, for a test that counts from here."""

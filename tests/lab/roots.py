@@ -1,8 +1,6 @@
 """Debian root file systems, kept in the cache: for engines newer than the machine's, and for images."""
 
 import hashlib
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -69,7 +67,6 @@ def ensure(suite: str) -> Path:
             file.unlink(missing_ok=True)
             file.touch()
         (making / "etc/docker").mkdir(exist_ok=True)
-        os.sync()
         making.rename(root)
     return root
 
