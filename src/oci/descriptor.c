@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 
-#define OCI    "application/vnd.oci.image."
+#define OCI "application/vnd.oci.image."
 #define DOCKER "application/vnd.docker."
 
 static const struct media_type media_types[] = {
@@ -38,7 +38,7 @@ static const struct {
 };
 
 static const char *const kind_names[] = {
-	[MEDIA_UNKNOWN] = "unknown",	 [MEDIA_INDEX] = "an index",
+	[MEDIA_UNKNOWN] = "unknown",     [MEDIA_INDEX] = "an index",
 	[MEDIA_MANIFEST] = "a manifest", [MEDIA_CONFIG] = "an image config",
 	[MEDIA_LAYER] = "a layer",
 };

@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 
-#define PREFIX	  "sha256:"
+#define PREFIX "sha256:"
 #define HEX_CHARS (2 * SHA256_BYTES)
 
 #define SHOWN_CHARS 80 /* of a stranger's text in a message */

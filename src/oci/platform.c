@@ -11,26 +11,26 @@
 static const struct {
 	const char *arch, *to_arch, *to_variant;
 } arch_aliases[] = {
-	{ "i386", "386", "" },	      { "x86_64", "amd64", NULL }, { "x86-64", "amd64", NULL },
-	{ "aarch64", "arm64", NULL }, { "armhf", "arm", "v7" },	   { "armel", "arm", "v6" },
+	{ "i386", "386", "" },        { "x86_64", "amd64", NULL }, { "x86-64", "amd64", NULL },
+	{ "aarch64", "arm64", NULL }, { "armhf", "arm", "v7" },    { "armel", "arm", "v6" },
 };
 
 static const struct {
 	const char *arch, *variant, *to_variant;
 } variant_aliases[] = {
-	{ "amd64", "v1", "" },	   { "arm64", "8", "" },   { "arm64", "v8", "" },
+	{ "amd64", "v1", "" },     { "arm64", "8", "" },   { "arm64", "v8", "" },
 	{ "arm64", "v8.0", "" },   { "arm64", "9", "v9" }, { "arm64", "9.0", "v9" },
-	{ "arm64", "v9.0", "v9" }, { "arm", "", "v7" },	   { "arm", "7", "v7" },
-	{ "arm", "5", "v5" },	   { "arm", "6", "v6" },   { "arm", "8", "v8" },
+	{ "arm64", "v9.0", "v9" }, { "arm", "", "v7" },    { "arm", "7", "v7" },
+	{ "arm", "5", "v5" },      { "arm", "6", "v6" },   { "arm", "8", "v8" },
 };
 
 /* What uname(2) calls the machines that Linux images exist for. */
 static const struct {
 	const char *machine, *arch, *variant;
 } machines[] = {
-	{ "x86_64", "amd64", "" }, { "aarch64", "arm64", "" },	     { "armv8l", "arm", "v8" },
-	{ "armv7l", "arm", "v7" }, { "armv6l", "arm", "v6" },	     { "i686", "386", "" },
-	{ "i386", "386", "" },	   { "riscv64", "riscv64", "" },     { "ppc64le", "ppc64le", "" },
+	{ "x86_64", "amd64", "" }, { "aarch64", "arm64", "" },       { "armv8l", "arm", "v8" },
+	{ "armv7l", "arm", "v7" }, { "armv6l", "arm", "v6" },        { "i686", "386", "" },
+	{ "i386", "386", "" },     { "riscv64", "riscv64", "" },     { "ppc64le", "ppc64le", "" },
 	{ "s390x", "s390x", "" },  { "loongarch64", "loong64", "" },
 };
 

@@ -5,18 +5,18 @@
 
 /*
  * The grammar and the familiar forms are those of distribution/reference, which
- * docker and containerd use. Two things are narrower, because docker fails on
- * them only later: a port above 65535, and an upper-case name before the first
- * slash that docker takes for a host ("Foo/bar").
+ * docker and containerd use. What docker reads and fails on only later is refused
+ * here: a port outside 1 to 65535, an upper-case word that docker takes for a host
+ * ("Foo/bar"), a dotted first component that no host can be ("foo_bar.com/x").
  */
-#define HUB_HOST       "docker.io"
+#define HUB_HOST "docker.io"
 #define HUB_INDEX_HOST "index.docker.io"
-#define HUB_API_HOST   "registry-1.docker.io"
-#define HUB_OFFICIAL   "library/"
-#define DEFAULT_TAG    "latest"
+#define HUB_API_HOST "registry-1.docker.io"
+#define HUB_OFFICIAL "library/"
+#define DEFAULT_TAG "latest"
 
-#define TAG_MAX_CHARS	 128 /* distribution-spec: [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127} */
-#define IDENTIFIER_CHARS 64  /* an image ID that docker would take for one */
+#define TAG_MAX_CHARS 128   /* distribution-spec: [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127} */
+#define IDENTIFIER_CHARS 64 /* an image ID that docker would take for one */
 
 static const char digits[] = "0123456789";
 static const char lower[] = "abcdefghijklmnopqrstuvwxyz0123456789";

@@ -100,6 +100,7 @@ static void broken_headers_are_refused(void **state)
 		{ BYTES("Basic realm=\"r\", Realm=\"q\""), "realm twice" },
 		{ BYTES("\"Bearer\" realm=\"r\""), "a scheme was expected" },
 		{ BYTES("=x"), "a scheme was expected" },
+		{ BYTES("Bearer \"x\""), "a scheme was expected" },
 		{ BYTES("Bearer=x"), "a space was expected behind the scheme" },
 		{ BYTES("Bearer\"x\""), "a space was expected behind the scheme" },
 		{ BYTES("Bearer realm=\"a\r\nb\""), "control byte at position 15" },

@@ -175,7 +175,10 @@ static void a_lock_has_one_holder(void **state)
 	int first = -1, second = -1;
 
 	(void)state;
+	assert_false(fs_locked(path)); /* and does not make it */
+	assert_int_equal(access(path, F_OK), -1);
 	assert_int_equal(fs_lock(path, 0, &first, &err), 0);
+	assert_true(fs_locked(path));
 	assert_true(fcntl(first, F_GETFD) & FD_CLOEXEC);
 	assert_int_equal(fstat(first, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
@@ -187,6 +190,7 @@ static void a_lock_has_one_holder(void **state)
 	assert_true(clock_mono_ms() >= start + 120);
 	assert_int_equal(second, -1);
 	close(first);
+	assert_false(fs_locked(path));
 	assert_int_equal(fs_lock(path, 0, &second, &err), 0);
 	close(second);
 	table_end();

@@ -118,6 +118,7 @@ static void broken_text_is_refused(void **state)
 		{ BYTES("\"\xc0\xaf\""), "bad UTF-8" },
 		{ BYTES("\"\xe0\x80\xaf\""), "bad UTF-8" },
 		{ BYTES("\"\xed\xa0\x80\""), "bad UTF-8" },
+		{ BYTES("\"\xe2\x82\x41\""), "bad UTF-8" },
 		{ BYTES("\"\xf0\x80\x80\xaf\""), "bad UTF-8" },
 		{ BYTES("\"\xf4\x90\x80\x80\""), "bad UTF-8" },
 		{ BYTES("\"\xf5\x80\x80\x80\""), "bad UTF-8" },
