@@ -20,7 +20,11 @@ struct blob_set; /* the blobs of one pull */
 
 enum blob_state { BLOB_WAITING, BLOB_RUNNING, BLOB_VERIFIED, BLOB_FAILED };
 
-/* Called from the loop when blob i has new bytes, ended, or failed. Must not wait. */
+/*
+ * Called from the loop when blob i has new bytes, ended, or failed. Must not wait, nor free the set.
+ * Readers take the blobs in order, 0 first, or all as they come: a reader that waits for a higher blob
+ * while a lower one has bytes may wait for ever, since the lower one's bytes fill the buffer.
+ */
 typedef void blob_event_fn(void *arg, size_t i);
 
 /* Descriptors are copied; skip[i] (may be NULL) leaves blob i out. Starts at once. */
