@@ -1,6 +1,21 @@
 #include "cmd/cmd.h"
 
 const struct command command_table[] = {
+	{ "up", "[IMAGE] [OPTIONS] [-- COMMAND...]", "make this instance serve IMAGE, and answer health checks",
+	  "Brings the instance to the point where IMAGE runs and answers its probe, then stays in the foreground: "
+	  "/healthz says 503 with the reason until the app is ready, 200 while it is, and follows it for life.\n"
+	  "It is idempotent: a container of the same configuration is adopted or started without any network. "
+	  "On SIGTERM berth leaves and the container goes on, unless --stop-on-exit is given.",
+	  CMD_UP, 1, cmd_up },
+	{ "pull", "IMAGE [OPTIONS]", "pull and unpack an image, for AMI bakes",
+	  "Fetches what the engine lacks of IMAGE, verifies every byte and hands it over. Nothing is started.",
+	  CMD_PULL, 1, cmd_pull },
+	{ "status", "[OPTIONS]", "what runs, whether it is ready, and why not",
+	  "Prints phase, image, digest, container and readiness. Exit status: 0 ready, 1 not ready.",
+	  CMD_STATUS, 0, cmd_status },
+	{ "metadata", "[PATH]", "print instance metadata, secrets redacted",
+	  "Without PATH prints all of meta-data; with PATH (such as placement/region) that answer.",
+	  CMD_METADATA, 1, cmd_metadata },
 	{ "version", "[-v] [--json]", "print the version; with -v the libraries built in", NULL, CMD_VERSION, 0,
 	  cmd_version },
 	{ "help", "[COMMAND]", "print help", NULL, CMD_HELP, 1, cmd_help },
