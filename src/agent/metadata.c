@@ -5,7 +5,7 @@
 
 #define REDACTED "(redacted)"
 #define PATH_MAX_BYTES 1024
-#define DEPTH_MAX 8      /* network/interfaces/macs/MAC/ipv4-associations/IP is the deepest: 6 */
+#define DEPTH_MAX 8       /* network/interfaces/macs/MAC/ipv4-associations/IP is the deepest: 6 */
 #define REQUESTS_MAX 1000 /* an instance with 15 interfaces has some 400 entries */
 #define INDENT 2
 
@@ -25,29 +25,33 @@ static bool is_credentials(const char *path)
 	return at && at[strlen(segment)];
 }
 
+static bool is_word(const char *s, size_t n, const char *word)
+{
+	return strlen(word) == n && strncmp(s, word, n) == 0;
+}
+
+static bool is_root(const char *s, size_t n)
+{
+	return is_word(s, n, "meta-data") || is_word(s, n, "dynamic") || is_word(s, n, "user-data");
+}
+
 char *metadata_path(const char *path, struct err *err)
 {
-	static const char *const roots[] = { "meta-data", "dynamic", "user-data" };
 	CLEANUP(buf_free) struct buf out = BUF_INIT(PATH_MAX_BYTES);
-	bool first = true;
 
-	for (const char *s = path; *s;) {
+	for (const char *s = path, *next; *s; s = next) {
 		size_t n = strcspn(s, "/");
-		bool latest = first && n == 6 && strncmp(s, "latest", n) == 0;
-		if (n == 2 && strncmp(s, "..", n) == 0) {
-			(void)err_set(err, ERR_USAGE, "\"..\" in the path %s", path); /* NULL below */
+		next = s + n + (s[n] == '/');
+		if (is_word(s, n, "..")) {
+			err_set(err, ERR_USAGE, "\"..\" in the path %s", path);
 			return NULL;
 		}
-		if (n && !latest && !(n == 1 && *s == '.')) {
-			bool rooted = !first;
-			for (size_t i = 0; i < ARRAY_LEN(roots); i++)
-				rooted = rooted || (strlen(roots[i]) == n && strncmp(s, roots[i], n) == 0);
-			if (buf_printf(&out, err, "%s%.*s%s", rooted ? "" : "meta-data/", (int)n, s,
-				       s[n] ? "/" : "") < 0)
-				return NULL;
-			first = false;
-		}
-		s += n + (s[n] == '/');
+		if (!n || is_word(s, n, ".") || (!out.len && is_word(s, n, "latest")))
+			continue;
+		if (!out.len && !is_root(s, n) && buf_printf(&out, err, "meta-data/") < 0)
+			return NULL;
+		if (buf_append(&out, s, (size_t)(next - s), err) < 0)
+			return NULL;
 	}
 	return xstrdup(buf_str(&out));
 }
@@ -70,9 +74,11 @@ char *metadata_redact(const char *path, const char *text, size_t len)
 	struct err unreadable;
 
 	/* By content too: new branches of the tree may carry keys. */
-	if (!is_credentials(path) && !memmem(text, len, "SecretAccessKey", 15) && !memmem(text, len, "\"Token\"", 7))
+	if (!is_credentials(path) && !memmem(text, len, "SecretAccessKey", 15) &&
+	    !memmem(text, len, "\"Token\"", 7))
 		return xstrndup(text, len);
-	if (json_parse(text, len, &json_default_limits, &document, &unreadable) < 0 || !json_is_object(document))
+	if (json_parse(text, len, &json_default_limits, &document, &unreadable) < 0 ||
+	    !json_is_object(document))
 		return xstrdup(REDACTED);
 	redact_members(document);
 	return json_print(document, true);
@@ -90,7 +96,7 @@ static char *fetch(struct walk *w, const char *path, struct err *err)
 	CLEANUP(buf_wipe) struct buf answer = BUF_INIT(IMDS_ANSWER_MAX_BYTES);
 
 	if (++w->requests > REQUESTS_MAX) {
-		(void)err_set(err, ERR_LIMIT, "IMDS has more than %d entries", REQUESTS_MAX); /* NULL below */
+		err_set(err, ERR_LIMIT, "IMDS has more than %d entries", REQUESTS_MAX);
 		return NULL;
 	}
 	if (imds_get(w->imds, path, &answer, err) < 0)
@@ -134,7 +140,8 @@ static void print_value(FILE *out, int indent, const char *name, const char *val
 static int print_tree(struct walk *w, const char *path, int depth, struct err *err);
 
 /* An entry of a listing: a value, or with a slash at its end a branch. */
-static int print_entry(struct walk *w, const char *path, const char *name, int depth, struct err *err)
+static int print_entry(struct walk *w, const char *path, const char *name, int depth,
+		       struct err *err)
 {
 	CLEANUP(freep) char *child = xasprintf("%s%s", path, name), *value = NULL;
 
@@ -166,7 +173,8 @@ static bool is_entry(const char *name)
 {
 	size_t n = strlen(name), slash = strcspn(name, "/");
 
-	if (!n || n > 256 || slash + 1 < n || name[0] == '/' || streq(name, "../") || streq(name, "./"))
+	if (!n || n > 256 || slash + 1 < n || name[0] == '/' || streq(name, "../") ||
+	    streq(name, "./"))
 		return false;
 	for (size_t i = 0; i < n; i++)
 		if ((unsigned char)name[i] < ' ' || name[i] == 0x7f)
@@ -181,7 +189,8 @@ static int print_tree(struct walk *w, const char *path, int depth, struct err *e
 	char *rest, *name;
 
 	if (depth > DEPTH_MAX)
-		return err_set(err, ERR_LIMIT, "IMDS is deeper than %d levels at %s", DEPTH_MAX, path);
+		return err_set(err, ERR_LIMIT, "IMDS is deeper than %d levels at %s", DEPTH_MAX,
+			       path);
 	if (!(listing = fetch(w, path, err))) {
 		if (err->kind != ERR_NOT_FOUND || depth == 0)
 			return -1;

@@ -1,6 +1,7 @@
 #include "aws/call.h"
 
 #include "aws/endpoint.h"
+#include "aws/setting.h"
 #include "base/clock.h"
 #include "base/mem.h"
 
@@ -56,7 +57,7 @@ struct session {
 	struct credentials *creds;
 	const struct aws_call *call;
 	struct endpoint endpoint;
-	char *url;            /* with a path */
+	char *url; /* with a path */
 	bool overridden;
 	struct aws_credentials keys;
 	int64_t offset_ms;    /* the service's clock minus ours */
@@ -71,13 +72,6 @@ struct verdict {
 	int64_t skew_ms; /* their clock minus the time signed with; 0: they gave none */
 };
 
-static const char *setting(const char *name)
-{
-	const char *v = getenv(name);
-
-	return v && v[0] ? v : NULL;
-}
-
 static int64_t larger(int64_t a, int64_t b)
 {
 	return a > b ? a : b;
@@ -86,7 +80,8 @@ static int64_t larger(int64_t a, int64_t b)
 /* The service's own variable, the general one, the default: as the SDKs do it. */
 static int choose_endpoint(struct session *s, struct err *err)
 {
-	const char *variable = setting(s->call->endpoint_var) ? s->call->endpoint_var : "AWS_ENDPOINT_URL";
+	const char *variable =
+		setting(s->call->endpoint_var) ? s->call->endpoint_var : "AWS_ENDPOINT_URL";
 	const char *url = setting(variable);
 
 	s->overridden = url != NULL;
@@ -105,7 +100,8 @@ static int choose_endpoint(struct session *s, struct err *err)
 	return 0;
 }
 
-static int sign(const struct session *s, int64_t at_ms, struct sigv4_result *signature, struct err *err)
+static int sign(const struct session *s, int64_t at_ms, struct sigv4_result *signature,
+		struct err *err)
 {
 	const struct sigv4_header headers[] = {
 		{ "Host", s->endpoint.authority },
@@ -128,8 +124,8 @@ static int sign(const struct session *s, int64_t at_ms, struct sigv4_result *sig
 	return sigv4_sign(&req, &s->keys, at_ms, signature, err);
 }
 
-static int post(const struct session *s, const struct sigv4_result *signature, struct http_response *resp,
-		struct err *err)
+static int post(const struct session *s, const struct sigv4_result *signature,
+		struct http_response *resp, struct err *err)
 {
 	const struct http_header headers[] = {
 		{ "Content-Type", CONTENT_TYPE },
@@ -175,7 +171,8 @@ static void read_error(const struct http_response *resp, char **type, char **mes
 	if (json_parse(resp->body.data, resp->body.len, &answer_limits, &body, &ignored) < 0)
 		body = NULL;
 	const char *t = json_string(json_get(body, "__type")) ?: header;
-	const char *m = json_string(json_get(body, "message")) ?: json_string(json_get(body, "Message"));
+	const char *m =
+		json_string(json_get(body, "message")) ?: json_string(json_get(body, "Message"));
 	*type = t ? bare_type(t) : NULL;
 	*message = xstrdup(m);
 }
@@ -210,22 +207,27 @@ static int hint_for(const struct session *s, const struct verdict *v, struct err
 	if (v->remedy == REMEDY_POLICY && role)
 		return err_hint(err, "add %s to role %s", s->call->action, role);
 	if (v->remedy == REMEDY_POLICY)
-		return err_hint(err, "allow %s to the owner of the keys (%s)", s->call->action, source);
+		return err_hint(err, "allow %s to the owner of the keys (%s)", s->call->action,
+				source);
 	if (v->remedy == REMEDY_CREDENTIALS)
 		return err_hint(err, "AWS does not take the keys it was given (%s)", source);
 	if (v->remedy == REMEDY_CLOCK)
-		return err_hint(err, "the keys do not fit each other (%s), or a proxy changes requests", source);
+		return err_hint(err,
+				"the keys do not fit each other (%s), or a proxy changes requests",
+				source);
 	return -1;
 }
 
-static int explain(const struct session *s, const struct http_response *resp, struct verdict *v, struct err *err)
+static int explain(const struct session *s, const struct http_response *resp, struct verdict *v,
+		   struct err *err)
 {
-	CLEANUP(freep) char *type = NULL, *message = NULL, *status = xasprintf("status %ld", resp->status);
+	CLEANUP(freep)
+	char *type = NULL, *message = NULL, *status = xasprintf("status %ld", resp->status);
 
 	read_error(resp, &type, &message);
 	v->remedy = remedy_for(type, resp->status);
-	(void)err_set(err, kind_for(v->remedy, resp->status), "%.64s on %s%s%.320s", type ? type : status,
-		      s->call->action, message && message[0] ? ": " : "", message ? message : ""); /* -1 below */
+	err_set(err, kind_for(v->remedy, resp->status), "%.64s on %s%s%.320s", type ? type : status,
+		s->call->action, message && message[0] ? ": " : "", message ? message : "");
 	if (v->remedy == REMEDY_WAIT)
 		return err_retry(err, larger(resp->retry_after_ms, 0));
 	return hint_for(s, v, err);
@@ -271,8 +273,8 @@ static bool mend(struct session *s, const struct verdict *v, struct err *err)
 		return true;
 	/* Sources have their own patience: not to be multiplied by our attempts. */
 	struct err cause = *err;
-	(void)err_set(err, unavailable.kind, "%.200s; %s", cause.msg, unavailable.msg);
-	(void)err_hint(err, "%s", unavailable.hint);
+	err_set(err, unavailable.kind, "%.200s; %s", cause.msg, unavailable.msg);
+	err_hint(err, "%s", unavailable.hint);
 	err->retryable = false;
 	return false;
 }
@@ -301,8 +303,8 @@ static int call_with_retries(struct session *s, struct err *err)
 	return net_retry(s->loop, AWS_ATTEMPTS, request, s, err);
 }
 
-int aws_call(struct http *http, struct loop *loop, struct credentials *creds, const struct aws_call *call,
-	     struct json **out, struct err *err)
+int aws_call(struct http *http, struct loop *loop, struct credentials *creds,
+	     const struct aws_call *call, struct json **out, struct err *err)
 {
 	struct session s = { .http = http, .loop = loop, .creds = creds, .call = call, .out = out };
 	int result = call_with_retries(&s, err);

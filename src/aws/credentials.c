@@ -1,15 +1,16 @@
 #include "aws/credentials.h"
 
 #include "aws/credentials_document.h"
+#include "aws/setting.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/mem.h"
 
 #define ROLE_PATH "meta-data/iam/security-credentials/"
-#define ROLE_NAME_MAX 64                  /* IAM API Reference, CreateRole */
+#define ROLE_NAME_MAX 64                    /* IAM API Reference, CreateRole */
 #define AGENT_ORIGIN "http://169.254.170.2" /* where RELATIVE_URI is */
 #define AGENT_ANSWER_MAX_BYTES (64 * KIB)
-#define AGENT_TOKEN_MAX_BYTES (16 * KIB)  /* EKS: a JWT of about 1 KiB */
+#define AGENT_TOKEN_MAX_BYTES (16 * KIB) /* EKS: a JWT of about 1 KiB */
 #define AGENT_TIMEOUT_MS 5000
 #define AGENT_ATTEMPTS 4
 /* When there are no newer ones: clocks differ, and some services take them a while longer. */
@@ -48,13 +49,6 @@ void credentials_free(struct credentials *c)
 const char *credentials_role(const struct credentials *c)
 {
 	return c->role;
-}
-
-static const char *setting(const char *name)
-{
-	const char *v = getenv(name);
-
-	return v && v[0] ? v : NULL;
 }
 
 static void set_secret(struct secret *s, const char *v)
@@ -113,16 +107,17 @@ static int agent_token(struct secret *out, struct err *err)
 	if (file) {
 		if (fs_read(file, &bytes, err) < 0)
 			return err_wrap(err, TOKEN_FILE_VARIABLE);
-		while (bytes.len && (bytes.data[bytes.len - 1] == '\n' || bytes.data[bytes.len - 1] == '\r'))
+		while (bytes.len &&
+		       (bytes.data[bytes.len - 1] == '\n' || bytes.data[bytes.len - 1] == '\r'))
 			bytes.data[--bytes.len] = '\0';
 		token = buf_str(&bytes);
+		if (strlen(token) != bytes.len)
+			return err_set(err, ERR_CONFIG, TOKEN_FILE_VARIABLE ": a NUL in the token");
 	}
 	for (const char *s = token; s && *s; s++)
 		if ((unsigned char)*s < ' ' || *s == 0x7f)
 			return err_set(err, ERR_CONFIG, "%s: control bytes in the token",
 				       file ? TOKEN_FILE_VARIABLE : TOKEN_VARIABLE);
-	if (file && strlen(token) != bytes.len)
-		return err_set(err, ERR_CONFIG, TOKEN_FILE_VARIABLE ": a NUL in the token");
 	set_secret(out, token);
 	return 0;
 }
@@ -200,7 +195,8 @@ static char *first_role(const struct buf *listing, struct err *err)
 	size_t n = strcspn(s, "\r\n");
 
 	if (!n || n > ROLE_NAME_MAX || strspn(s, name_bytes) != n) {
-		(void)err_set(err, ERR_PROTOCOL, "IMDS GET " ROLE_PATH ": not the name of a role: %.80s", s);
+		err_set(err, ERR_PROTOCOL, "IMDS GET " ROLE_PATH ": not the name of a role: %.80s",
+			s);
 		return NULL;
 	}
 	return xstrndup(s, n);
@@ -208,12 +204,13 @@ static char *first_role(const struct buf *listing, struct err *err)
 
 static int no_role(struct err *err)
 {
-	(void)err_set(err, ERR_DENIED, "IMDS: no role attached to this instance");
+	err_set(err, ERR_DENIED, "IMDS: no role attached to this instance");
 	return err_hint(err, "attach an instance profile: aws ec2 associate-iam-instance-profile "
 			     "--instance-id ID --iam-instance-profile Name=PROFILE");
 }
 
-static int from_imds(struct credentials *c, struct aws_credentials *out, const char **why, struct err *err)
+static int from_imds(struct credentials *c, struct aws_credentials *out, const char **why,
+		     struct err *err)
 {
 	CLEANUP(buf_wipe) struct buf document = BUF_INIT(IMDS_ANSWER_MAX_BYTES);
 	CLEANUP(buf_free) struct buf listing = BUF_INIT(IMDS_ANSWER_MAX_BYTES);
@@ -232,8 +229,10 @@ static int from_imds(struct credentials *c, struct aws_credentials *out, const c
 	(void)snprintf(out->source, sizeof out->source, "IMDS role %s", role);
 	if (credentials_document_parse(document.data, document.len, out, err) < 0) {
 		if (err->kind == ERR_DENIED)
-			(void)err_hint(err, "check that role %s exists and that ec2.amazonaws.com may assume it",
-				       role);
+			err_hint(
+				err,
+				"check that role %s exists and that ec2.amazonaws.com may assume it",
+				role);
 		return err_wrap(err, "IMDS role %s", role);
 	}
 	free(c->role);
@@ -261,7 +260,7 @@ static int load(struct credentials *c, struct aws_credentials *out, struct err *
 		passed_over = longer;
 	}
 	struct err cause = *err;
-	(void)err_set(err, cause.kind, "no AWS credentials: %s%s", passed_over, cause.msg);
+	err_set(err, cause.kind, "no AWS credentials: %s%s", passed_over, cause.msg);
 	memcpy(cause.msg, err->msg, sizeof cause.msg);
 	*err = cause; /* with its hint and what it says about retrying */
 	return -1;
@@ -274,7 +273,8 @@ static bool good_for(const struct credentials *c, int64_t margin_ms)
 	       (!c->current.expires_ms || clock_wall_ms() + margin_ms < c->current.expires_ms);
 }
 
-int credentials_get(struct credentials *c, bool refresh, struct aws_credentials *out, struct err *err)
+int credentials_get(struct credentials *c, bool refresh, struct aws_credentials *out,
+		    struct err *err)
 {
 	CLEANUP(aws_credentials_clear) struct aws_credentials fresh = { 0 };
 

@@ -5,9 +5,9 @@
 #include "base/mem.h"
 #include "net/address.h"
 
-#define KEY_ID_MAX 128           /* IAM API Reference, AccessKey: 16 to 128 */
-#define KEY_MAX 1024             /* 40 today */
-#define TOKEN_MAX (16 * KIB)     /* IAM sets no limit; 400 bytes to 4 KiB are seen */
+#define KEY_ID_MAX 128       /* IAM API Reference, AccessKey: 16 to 128 */
+#define KEY_MAX 1024         /* 40 today */
+#define TOKEN_MAX (16 * KIB) /* IAM sets no limit; 400 bytes to 4 KiB are seen */
 
 static const struct json_limits document_limits = { 64 * KIB, 8, 256 };
 
@@ -67,8 +67,12 @@ bool rfc3339_parse(const char *text, int64_t *wall_ms)
 	}
 	if (v[3] > 23 || v[4] > 59 || v[5] > 60 || !offset(s, &east))
 		return false;
-	struct tm tm = { .tm_year = v[0] - 1900, .tm_mon = v[1] - 1, .tm_mday = v[2],
-			 .tm_hour = v[3], .tm_min = v[4], .tm_sec = v[5] < 60 ? v[5] : 59 };
+	struct tm tm = { .tm_year = v[0] - 1900,
+			 .tm_mon = v[1] - 1,
+			 .tm_mday = v[2],
+			 .tm_hour = v[3],
+			 .tm_min = v[4],
+			 .tm_sec = v[5] < 60 ? v[5] : 59 };
 	time_t t = timegm(&tm);
 	/* timegm() turns 31 February into March. */
 	if (tm.tm_mon != v[1] - 1 || tm.tm_mday != v[2])
@@ -78,7 +82,8 @@ bool rfc3339_parse(const char *text, int64_t *wall_ms)
 }
 
 /* What goes into a header: visible ASCII. */
-static int check_part(const char *name, const char *s, size_t max, enum err_kind kind, struct err *err)
+static int check_part(const char *name, const char *s, size_t max, enum err_kind kind,
+		      struct err *err)
 {
 	size_t n = strlen(s);
 
@@ -88,14 +93,16 @@ static int check_part(const char *name, const char *s, size_t max, enum err_kind
 		return err_set(err, kind, "%s is longer than %zu bytes", name, max);
 	for (; *s; s++)
 		if ((unsigned char)*s <= ' ' || (unsigned char)*s >= 0x7f)
-			return err_set(err, kind, "%s has control bytes, spaces or bytes beyond ASCII", name);
+			return err_set(err, kind,
+				       "%s has control bytes, spaces or bytes beyond ASCII", name);
 	return 0;
 }
 
 int credentials_check(const struct aws_credentials *c, enum err_kind kind, struct err *err)
 {
 	if (check_part("the access key ID", c->access_key_id, KEY_ID_MAX, kind, err) < 0 ||
-	    check_part("the secret access key", secret_str(&c->secret_access_key), KEY_MAX, kind, err) < 0)
+	    check_part("the secret access key", secret_str(&c->secret_access_key), KEY_MAX, kind,
+		       err) < 0)
 		return -1;
 	if (!secret_is_set(&c->session_token))
 		return 0;
@@ -106,11 +113,13 @@ static int check_code(const struct json *doc, struct err *err)
 {
 	const char *code = NULL, *message = NULL;
 
-	if (json_opt_str(doc, "Code", &code, err) < 0 || json_opt_str(doc, "Message", &message, err) < 0)
+	if (json_opt_str(doc, "Code", &code, err) < 0 ||
+	    json_opt_str(doc, "Message", &message, err) < 0)
 		return -1;
 	if (!code || streq(code, "Success"))
 		return 0;
-	return err_set(err, ERR_DENIED, "%.64s%s%.256s", code, message ? ": " : "", message ? message : "");
+	return err_set(err, ERR_DENIED, "%.64s%s%.256s", code, message ? ": " : "",
+		       message ? message : "");
 }
 
 /* The tree is freed by cJSON, which does not wipe. */
@@ -173,7 +182,8 @@ int container_uri_check(const char *uri, bool *link_local, struct err *err)
 	if (!e.https && !is_agent && !host_is_loopback(e.host))
 		return err_set(err, ERR_CONFIG,
 			       "plain http to %s, where only this machine, 169.254.170.2, "
-			       "169.254.170.23 and [fd00:ec2::23] are allowed", e.host);
+			       "169.254.170.23 and [fd00:ec2::23] are allowed",
+			       e.host);
 	*link_local = is_agent;
 	return 0;
 }

@@ -13,7 +13,8 @@ int credentials_document_parse(const void *bytes, size_t len, struct aws_credent
 			       struct err *err) MUST_CHECK;
 
 /* Fails with ERR_CONFIG or ERR_PROTOCOL (`kind`) when one part cannot be sent in a header. */
-int credentials_check(const struct aws_credentials *c, enum err_kind kind, struct err *err) MUST_CHECK;
+int credentials_check(const struct aws_credentials *c, enum err_kind kind,
+		      struct err *err) MUST_CHECK;
 
 /* RFC 3339, any offset, fractions dropped: milliseconds since the epoch. False for anything else. */
 bool rfc3339_parse(const char *text, int64_t *wall_ms);

@@ -19,7 +19,8 @@ static int authorization_token(const struct json *answer, const char **out, stru
 }
 
 /* "AWS:password"; both become parts of a header. */
-static int split(const struct buf *pair, struct secret *user, struct secret *password, struct err *err)
+static int split(const struct buf *pair, struct secret *user, struct secret *password,
+		 struct err *err)
 {
 	const char *colon = pair->len ? memchr(pair->data, ':', pair->len) : NULL;
 
@@ -30,7 +31,8 @@ static int split(const struct buf *pair, struct secret *user, struct secret *pas
 		return err_set(err, ERR_PROTOCOL, "authorizationToken: no password");
 	for (size_t i = 1; i <= len; i++)
 		if ((unsigned char)colon[i] <= ' ' || (unsigned char)colon[i] >= 0x7f)
-			return err_set(err, ERR_PROTOCOL, "authorizationToken: control bytes in the password");
+			return err_set(err, ERR_PROTOCOL,
+				       "authorizationToken: control bytes in the password");
 	secret_set(user, pair->data, 3);
 	secret_set(password, colon + 1, len);
 	return 0;
@@ -40,7 +42,7 @@ static int read_answer(const struct json *answer, struct secret *user, struct se
 		       struct err *err)
 {
 	CLEANUP(buf_wipe) struct buf pair = BUF_INIT(AUTHORIZATION_MAX_BYTES);
-	const char *token;
+	const char *token = "";
 
 	if (authorization_token(answer, &token, err) < 0)
 		return -1;
@@ -49,8 +51,9 @@ static int read_answer(const struct json *answer, struct secret *user, struct se
 	return result < 0 ? -1 : split(&pair, user, password, err);
 }
 
-static int login(struct http *http, struct loop *loop, struct credentials *creds, const struct ecr_host *host,
-		 struct secret *user, struct secret *password, struct err *err)
+static int login(struct http *http, struct loop *loop, struct credentials *creds,
+		 const struct ecr_host *host, struct secret *user, struct secret *password,
+		 struct err *err)
 {
 	CLEANUP(freep) char *endpoint = xasprintf("https://%s", host->api_host);
 	CLEANUP(json_freep) struct json *answer = NULL;
@@ -77,8 +80,9 @@ static int login(struct http *http, struct loop *loop, struct credentials *creds
 	return 0;
 }
 
-int ecr_login(struct http *http, struct loop *loop, struct credentials *creds, const struct ecr_host *host,
-	      struct secret *user, struct secret *password, struct err *err)
+int ecr_login(struct http *http, struct loop *loop, struct credentials *creds,
+	      const struct ecr_host *host, struct secret *user, struct secret *password,
+	      struct err *err)
 {
 	if (login(http, loop, creds, host, user, password, err) == 0)
 		return 0;

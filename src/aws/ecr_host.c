@@ -30,7 +30,7 @@ static size_t region_length(const char *s)
 {
 	size_t n = strspn(s, LOWER_DIGITS "-");
 
-	return n && n < sizeof ((struct ecr_host *)0)->region && s[0] != '-' && s[n - 1] != '-' &&
+	return n && n < sizeof((struct ecr_host *)0)->region && s[0] != '-' && s[n - 1] != '-' &&
 			       s[n] == '.'
 		       ? n
 		       : 0;
@@ -63,7 +63,8 @@ bool ecr_host_parse(const char *host, struct ecr_host *out)
 
 	if (streq(host, "public.ecr.aws")) {
 		/* Its API lives in one region only. */
-		*out = (struct ecr_host){ .is_public = true, .region = "us-east-1",
+		*out = (struct ecr_host){ .is_public = true,
+					  .region = "us-east-1",
 					  .api_host = "api.ecr-public.us-east-1.amazonaws.com" };
 		return true;
 	}

@@ -59,7 +59,8 @@ int endpoint_parse(const char *url, struct endpoint *out, struct err *err)
 	if (!s)
 		return err_set(err, ERR_CONFIG, "a URL with a bad port");
 	if (*s && *s != '/' && *s != '?')
-		return err_set(err, ERR_CONFIG, "a URL with more than host and port before the path");
+		return err_set(err, ERR_CONFIG,
+			       "a URL with more than host and port before the path");
 	e.rest = s;
 
 	/* Both parts fit: the sizes are declared so. */

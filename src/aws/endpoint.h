@@ -8,9 +8,10 @@
 
 struct endpoint {
 	bool https;
-	char host[ENDPOINT_HOST_SIZE];          /* lower-case; IPv6 without brackets */
-	char authority[ENDPOINT_HOST_SIZE + 8]; /* the Host header: brackets, port unless the default */
-	const char *rest;                       /* path and query in the URL given; "" for none */
+	char host[ENDPOINT_HOST_SIZE]; /* lower-case; IPv6 without brackets */
+	char authority[ENDPOINT_HOST_SIZE +
+		       8]; /* the Host header: brackets, port unless the default */
+	const char *rest;  /* path and query in the URL given; "" for none */
 };
 
 /*

@@ -1,9 +1,8 @@
 #include "aws/imds.h"
 
-#include <strings.h>
 #include <unistd.h>
 
-#include "aws/endpoint.h"
+#include "aws/imds_settings.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/secret.h"
@@ -27,11 +26,8 @@
 struct imds {
 	struct http *http;
 	struct loop *loop;
-	char *base; /* "http://169.254.169.254" */
-	bool disabled;
+	struct imds_settings settings;
 	int64_t patience_ms;
-	int64_t timeout_ms;    /* of one attempt; 0: grows from ATTEMPT_FIRST_MS */
-	unsigned int attempts; /* 0: as many as patience allows */
 	struct secret token;
 	int64_t renew_at_ms; /* of clock_mono_ms() */
 	char *region, *instance_id;
@@ -56,7 +52,8 @@ static const char enable_hint[] =
 	"enable the metadata endpoint: aws ec2 modify-instance-metadata-options --http-endpoint enabled";
 
 static const struct meaning token_meanings[] = {
-	{ 300, 399, ERR_PROTOCOL, "answered by a redirect; that is not the metadata service", NULL },
+	{ 300, 399, ERR_PROTOCOL, "answered by a redirect; that is not the metadata service",
+	  NULL },
 	{ 400, 400, ERR_PROTOCOL, "refused as a bad request", NULL },
 	/* Seen for some seconds on fresh instances. */
 	{ 401, 401, ERR_NETWORK, "not authorized yet", NULL },
@@ -68,7 +65,8 @@ static const struct meaning token_meanings[] = {
 };
 
 static const struct meaning get_meanings[] = {
-	{ 300, 399, ERR_PROTOCOL, "answered by a redirect; that is not the metadata service", NULL },
+	{ 300, 399, ERR_PROTOCOL, "answered by a redirect; that is not the metadata service",
+	  NULL },
 	{ 400, 400, ERR_PROTOCOL, "refused as a bad request", NULL },
 	{ 401, 401, ERR_DENIED, "not authorized, with a new token either", NULL },
 	{ 403, 403, ERR_DENIED, "forbidden: the metadata endpoint is disabled", enable_hint },
@@ -78,87 +76,24 @@ static const struct meaning get_meanings[] = {
 	{ 0, 999, ERR_PROTOCOL, "answered by a status that it does not have", NULL },
 };
 
-static const char *setting(const char *name)
-{
-	const char *v = getenv(name);
-
-	return v && v[0] ? v : NULL;
-}
-
-/* A count in a variable, *out untouched when it is not set. */
-static int number_setting(const char *name, long max, long *out, struct err *err)
-{
-	const char *v = setting(name);
-	char *end;
-
-	if (!v)
-		return 0;
-	long n = strtol(v, &end, 10);
-	if (*end || n < 1 || n > max || v[0] < '0' || v[0] > '9')
-		return err_set(err, ERR_CONFIG, "%s is \"%s\": not a number from 1 to %ld", name, v, max);
-	*out = n;
-	return 0;
-}
-
-static int read_base(struct imds *m, struct err *err)
-{
-	static const char variable[] = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
-	static const char mode_variable[] = "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE";
-	const char *url = setting(variable), *mode = setting(mode_variable);
-	bool ipv6 = mode && strcasecmp(mode, "ipv6") == 0;
-	struct endpoint e;
-
-	if (mode && !ipv6 && strcasecmp(mode, "ipv4") != 0)
-		return err_set(err, ERR_CONFIG, "%s is \"%s\": neither IPv4 nor IPv6", mode_variable, mode);
-	if (!url)
-		url = ipv6 ? "http://[fd00:ec2::254]" : "http://169.254.169.254";
-	if (endpoint_parse(url, &e, err) < 0)
-		return err_wrap(err, "%s", variable);
-	if (strchr(e.rest, '?'))
-		return err_set(err, ERR_CONFIG, "%s: a URL with a query", variable);
-
-	CLEANUP(freep) char *origin = endpoint_origin(&e);
-	size_t path = strlen(e.rest);
-	while (path && e.rest[path - 1] == '/')
-		path--;
-	m->base = xasprintf("%s%.*s", origin, (int)path, e.rest);
-	return 0;
-}
-
-static int read_settings(struct imds *m, struct err *err)
-{
-	const char *disabled = setting("AWS_EC2_METADATA_DISABLED");
-	long timeout_s = 0, attempts = 0;
-
-	if (disabled && strcasecmp(disabled, "true") != 0 && strcasecmp(disabled, "false") != 0)
-		return err_set(err, ERR_CONFIG, "AWS_EC2_METADATA_DISABLED is \"%s\": neither true nor false",
-			       disabled);
-	m->disabled = disabled && strcasecmp(disabled, "true") == 0;
-	if (number_setting("AWS_METADATA_SERVICE_TIMEOUT", 600, &timeout_s, err) < 0 ||
-	    number_setting("AWS_METADATA_SERVICE_NUM_ATTEMPTS", 1000, &attempts, err) < 0)
-		return -1;
-	m->timeout_ms = timeout_s * 1000;
-	m->attempts = (unsigned int)attempts;
-	return read_base(m, err);
-}
-
 void imds_free(struct imds *m)
 {
 	if (!m)
 		return;
 	secret_clear(&m->token);
-	free(m->base);
+	imds_settings_clear(&m->settings);
 	free(m->region);
 	free(m->instance_id);
 	free(m);
 }
 
-int imds_new(struct http *http, struct loop *loop, int64_t patience_ms, struct imds **out, struct err *err)
+int imds_new(struct http *http, struct loop *loop, int64_t patience_ms, struct imds **out,
+	     struct err *err)
 {
 	struct imds *m = xcalloc(1, sizeof *m);
 
 	*m = (struct imds){ .http = http, .loop = loop, .patience_ms = patience_ms };
-	if (read_settings(m, err) < 0) {
+	if (imds_settings_read(&m->settings, err) < 0) {
 		imds_free(m);
 		return -1;
 	}
@@ -187,11 +122,11 @@ static void hint_at_silence(struct err *err)
 	if (err->kind != ERR_TIMEOUT && err->kind != ERR_NETWORK)
 		return;
 	if (err->kind == ERR_TIMEOUT && inside_container())
-		(void)err_hint(err, "in a container the answer needs a hop more: aws ec2 "
-				    "modify-instance-metadata-options --http-put-response-hop-limit 2");
+		err_hint(err, "in a container the answer needs a hop more: aws ec2 "
+			      "modify-instance-metadata-options --http-put-response-hop-limit 2");
 	else
-		(void)err_hint(err, "is this an EC2 instance, and may this process reach the metadata "
-				    "service? AWS_EC2_METADATA_DISABLED=true stops asking");
+		err_hint(err, "is this an EC2 instance, and may this process reach the metadata "
+			      "service? AWS_EC2_METADATA_DISABLED=true stops asking");
 }
 
 /* One request. No retry, no judgement of the status. */
@@ -200,7 +135,8 @@ static int send_once(struct imds *m, const struct trial *t, const char *method, 
 		     struct err *err)
 {
 	int64_t grown = (int64_t)ATTEMPT_FIRST_MS << smaller(t->attempts - 1, 4);
-	int64_t timeout = m->timeout_ms ? m->timeout_ms : smaller(grown, ATTEMPT_MAX_MS);
+	int64_t timeout =
+		m->settings.timeout_ms ? m->settings.timeout_ms : smaller(grown, ATTEMPT_MAX_MS);
 	int64_t left = t->deadline_ms - clock_mono_ms();
 
 	/* The last attempt gets its second too, or it could not succeed. */
@@ -229,9 +165,9 @@ static int judge(const struct meaning *meanings, const struct http_response *res
 
 	while (resp->status < m->from || resp->status > m->to)
 		m++;
-	(void)err_set(err, m->kind, "IMDS %s: %s (status %ld)", what, m->text, resp->status); /* -1 below */
+	err_set(err, m->kind, "IMDS %s: %s (status %ld)", what, m->text, resp->status);
 	if (m->kind == ERR_NETWORK && resp->retry_after_ms > 0)
-		(void)err_retry(err, resp->retry_after_ms);
+		err_retry(err, resp->retry_after_ms);
 	return m->hint ? err_hint(err, "%s", m->hint) : -1;
 }
 
@@ -241,7 +177,8 @@ static int check_token(const struct buf *body, struct err *err)
 	if (!body->len)
 		return err_set(err, ERR_PROTOCOL, "IMDS token request: the token is empty");
 	if (body->len > IMDS_TOKEN_MAX_BYTES)
-		return err_set(err, ERR_LIMIT, "IMDS token request: a token of %zu bytes", body->len);
+		return err_set(err, ERR_LIMIT, "IMDS token request: a token of %zu bytes",
+			       body->len);
 	for (size_t i = 0; i < body->len; i++)
 		if ((unsigned char)body->data[i] <= ' ' || (unsigned char)body->data[i] >= 0x7f)
 			return err_set(err, ERR_PROTOCOL,
@@ -270,7 +207,7 @@ static void response_clear(struct http_response *resp)
 static int fetch_token(struct imds *m, const struct trial *t, struct err *err)
 {
 	CLEANUP(response_clear) struct http_response resp = { 0 };
-	CLEANUP(freep) char *url = xasprintf("%s" TOKEN_PATH, m->base);
+	CLEANUP(freep) char *url = xasprintf("%s" TOKEN_PATH, m->settings.base);
 	CLEANUP(freep) char *ttl = xasprintf("%d", IMDS_TOKEN_TTL_S);
 	const struct http_header header = { TTL_HEADER, ttl };
 	int64_t asked_ms = clock_mono_ms();
@@ -293,7 +230,7 @@ static char *url_of(const struct imds *m, const char *path, struct err *err)
 	static const char plain[] = "/-._~:@!$&'()*+,;=";
 	CLEANUP(buf_free) struct buf url = BUF_INIT(HTTP_URL_MAX_BYTES);
 
-	if (buf_printf(&url, err, "%s/latest/", m->base) < 0)
+	if (buf_printf(&url, err, "%s/latest/", m->settings.base) < 0)
 		return NULL;
 	for (const char *s = path; *s; s++) {
 		bool keep = (*s >= '0' && *s <= '9') || (*s >= 'A' && *s <= 'Z') ||
@@ -305,8 +242,8 @@ static char *url_of(const struct imds *m, const char *path, struct err *err)
 }
 
 /* A token if need be, and the path with it; the error says whether more attempts make sense. */
-static int attempt(struct imds *m, struct trial *t, const char *url, const char *what, struct buf *out,
-		   struct err *err)
+static int attempt(struct imds *m, struct trial *t, const char *url, const char *what,
+		   struct buf *out, struct err *err)
 {
 	for (;;) {
 		CLEANUP(response_clear) struct http_response resp = { 0 };
@@ -318,9 +255,9 @@ static int attempt(struct imds *m, struct trial *t, const char *url, const char 
 		if (send_once(m, t, "GET", url, &header, &resp, what, err) < 0)
 			return -1;
 		if (resp.status == 200)
-			return buf_append(out, resp.body.data, resp.body.len, err) < 0 ?
-				       err_wrap(err, "IMDS %s", what) :
-				       0;
+			return buf_append(out, resp.body.data, resp.body.len, err) < 0
+				       ? err_wrap(err, "IMDS %s", what)
+				       : 0;
 		if (resp.status == 401)
 			secret_clear(&m->token);
 		if (resp.status != 401 || t->renewed)
@@ -335,8 +272,8 @@ static int give_up(const struct trial *t, struct err *err)
 	struct err cause = *err;
 
 	if (t->attempts > 1) {
-		(void)err_set(err, cause.kind, "%s (%u attempts in %lld s)", cause.msg, t->attempts,
-			      (long long)(clock_mono_ms() - t->started_ms + 500) / 1000);
+		err_set(err, cause.kind, "%s (%u attempts in %lld s)", cause.msg, t->attempts,
+			(long long)(clock_mono_ms() - t->started_ms + 500) / 1000);
 		memcpy(cause.msg, err->msg, sizeof cause.msg);
 	}
 	*err = cause;
@@ -346,7 +283,8 @@ static int give_up(const struct trial *t, struct err *err)
 /* How long to wait before the next attempt; -1: not worth it, the patience is over by then. */
 static int64_t next_delay(const struct trial *t, int64_t asked_for_ms)
 {
-	int64_t step = smaller((int64_t)BACKOFF_FIRST_MS << smaller(t->attempts - 1, 5), BACKOFF_MAX_MS);
+	int64_t step =
+		smaller((int64_t)BACKOFF_FIRST_MS << smaller(t->attempts - 1, 5), BACKOFF_MAX_MS);
 	int64_t delay = step / 2 + clock_jitter((uint32_t)step / 2);
 	int64_t left = t->deadline_ms - clock_mono_ms();
 
@@ -361,8 +299,9 @@ int imds_get(struct imds *m, const char *path, struct buf *out, struct err *err)
 	struct trial t = { .started_ms = now, .deadline_ms = now + m->patience_ms };
 	CLEANUP(freep) char *what = xasprintf("GET %s", path), *url = NULL;
 
-	if (m->disabled)
-		return err_set(err, ERR_DENIED, "IMDS is switched off by AWS_EC2_METADATA_DISABLED");
+	if (m->settings.disabled)
+		return err_set(err, ERR_DENIED,
+			       "IMDS is switched off by AWS_EC2_METADATA_DISABLED");
 	if (!(url = url_of(m, path, err)))
 		return -1;
 	for (;;) {
@@ -371,7 +310,9 @@ int imds_get(struct imds *m, const char *path, struct buf *out, struct err *err)
 		t.attempts++;
 		if (attempt(m, &t, url, what, out, &cause) == 0)
 			return 0;
-		int64_t delay = t.attempts == m->attempts ? -1 : next_delay(&t, cause.retry_after_ms);
+		int64_t delay = t.attempts == m->settings.attempts
+					? -1
+					: next_delay(&t, cause.retry_after_ms);
 		if (!cause.retryable || delay < 0) {
 			*err = cause;
 			return give_up(&t, err);
@@ -384,8 +325,8 @@ int imds_get(struct imds *m, const char *path, struct buf *out, struct err *err)
 }
 
 /* Fetches a line once; `bytes` are those it may consist of. */
-static int kept_line(struct imds *m, const char *path, const char *bytes, char **kept, const char **out,
-		     struct err *err)
+static int kept_line(struct imds *m, const char *path, const char *bytes, char **kept,
+		     const char **out, struct err *err)
 {
 	CLEANUP(buf_free) struct buf line = BUF_INIT(IMDS_ANSWER_MAX_BYTES);
 
@@ -394,7 +335,8 @@ static int kept_line(struct imds *m, const char *path, const char *bytes, char *
 			return -1;
 		const char *s = buf_str(&line);
 		if (!line.len || line.len > LINE_MAX_BYTES || strspn(s, bytes) != line.len)
-			return err_set(err, ERR_PROTOCOL, "IMDS GET %s: not what is kept there: %.64s", path, s);
+			return err_set(err, ERR_PROTOCOL,
+				       "IMDS GET %s: not what is kept there: %.64s", path, s);
 		*kept = xstrdup(s);
 	}
 	*out = *kept;

@@ -1,5 +1,6 @@
 #include "aws/sigv4.h"
 
+#include <assert.h>
 #include <ctype.h>
 
 #include "base/clock.h"
@@ -144,12 +145,13 @@ static int canonical_path(struct buf *out, const struct sigv4_request *req, stru
 	return encode(out, path.data, path.len, true, err);
 }
 
+/* -1 when it is no digit. */
 static int hex_value(char c)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	static const char hex_digits[] = "0123456789abcdef";
+	const char *at = c ? strchr(hex_digits, c >= 'A' && c <= 'F' ? c | 0x20 : c) : NULL;
+
+	return at ? (int)(at - hex_digits) : -1;
 }
 
 /* The service decodes a parameter and encodes it its own way; so do we. */
@@ -159,9 +161,10 @@ static char *recode(const char *s, size_t len, struct err *err)
 
 	for (size_t i = 0; i < len; i++) {
 		char c = s[i];
-		if (c == '%' && len - i > 2 && hex_value(s[i + 1]) >= 0 &&
-		    hex_value(s[i + 2]) >= 0) {
-			c = (char)(hex_value(s[i + 1]) << 4 | hex_value(s[i + 2]));
+		int high = c == '%' && len - i > 2 ? hex_value(s[i + 1]) : -1;
+		int low = high >= 0 ? hex_value(s[i + 2]) : -1;
+		if (low >= 0) {
+			c = (char)(high * 16 + low);
 			i += 2;
 		}
 		if (encode(&out, &c, 1, false, err) < 0)
@@ -253,6 +256,7 @@ static int collect_headers(struct pairs *headers, const struct sigv4_request *re
 	if (secret_is_set(&r->token) &&
 	    add_header(headers, "x-amz-security-token", secret_str(&r->token), err) < 0)
 		return -1;
+	assert(headers->v); /* the date at least */
 	qsort(headers->v, headers->n, sizeof *headers->v, compare_headers);
 	return 0;
 }
@@ -265,8 +269,9 @@ static int canonical_headers(struct buf *out, struct buf *names, const struct pa
 		bool again = i && streq(h->name, headers->v[i - 1].name);
 		if (again && buf_printf(out, err, ",%s", h->value) < 0)
 			return -1;
-		if (!again && (buf_printf(out, err, "%s%s:%s", i ? "\n" : "", h->name, h->value) < 0 ||
-			       buf_printf(names, err, "%s%s", i ? ";" : "", h->name) < 0))
+		if (!again &&
+		    (buf_printf(out, err, "%s%s:%s", i ? "\n" : "", h->name, h->value) < 0 ||
+		     buf_printf(names, err, "%s%s", i ? ";" : "", h->name) < 0))
 			return -1;
 	}
 	return buf_append(out, "\n", 1, err);
@@ -278,12 +283,9 @@ static int canonical_request(struct buf *out, struct buf *names, const struct si
 	CLEANUP(pairs_clear) struct pairs headers = { 0 };
 
 	if (collect_headers(&headers, req, r, err) < 0 ||
-	    buf_printf(out, err, "%s\n", req->method) < 0 ||
-	    canonical_path(out, req, err) < 0 ||
-	    buf_append(out, "\n", 1, err) < 0 ||
-	    canonical_query(out, req->query, err) < 0 ||
-	    buf_append(out, "\n", 1, err) < 0 ||
-	    canonical_headers(out, names, &headers, err) < 0)
+	    buf_printf(out, err, "%s\n", req->method) < 0 || canonical_path(out, req, err) < 0 ||
+	    buf_append(out, "\n", 1, err) < 0 || canonical_query(out, req->query, err) < 0 ||
+	    buf_append(out, "\n", 1, err) < 0 || canonical_headers(out, names, &headers, err) < 0)
 		return -1;
 	return buf_printf(out, err, "\n%s\n%s", buf_str(names), r->content_sha256);
 }
@@ -323,15 +325,16 @@ static int check_credentials(const struct aws_credentials *creds, struct err *er
 	if (!id || !id[0] || !creds->secret_access_key.len)
 		return err_set(err, ERR_CONFIG, "signing: no access key");
 	if (has_control_bytes(id) || strpbrk(id, " /,"))
-		return err_set(err, ERR_CONFIG, "signing: the access key ID has bytes that none has");
+		return err_set(err, ERR_CONFIG,
+			       "signing: the access key ID has bytes that none has");
 	if (has_control_bytes(secret_str(&creds->secret_access_key)) ||
 	    has_control_bytes(secret_str(&creds->session_token)))
 		return err_set(err, ERR_CONFIG, "signing: control bytes in the credentials");
 	return 0;
 }
 
-int sigv4_sign(const struct sigv4_request *req, const struct aws_credentials *creds, int64_t wall_ms,
-	       struct sigv4_result *out, struct err *err)
+int sigv4_sign(const struct sigv4_request *req, const struct aws_credentials *creds,
+	       int64_t wall_ms, struct sigv4_result *out, struct err *err)
 {
 	CLEANUP(buf_wipe) struct buf canonical = BUF_INIT(CANONICAL_MAX_BYTES);
 	CLEANUP(buf_free) struct buf names = BUF_INIT(CANONICAL_MAX_BYTES);
