@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <sysexits.h>
 
+#include "base/text.h"
+
 static const struct {
 	const char *name;
 	int exit_code;
@@ -24,20 +26,13 @@ static const struct {
 	[ERR_CANCELLED] = { "cancelled", 1, false },
 };
 
-static void make_printable(char *s)
-{
-	for (; *s; s++)
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '?';
-}
-
 int err_setv(struct err *err, enum err_kind kind, const char *fmt, va_list args)
 {
 	/* Formatted aside: an argument may point into *err. */
 	char msg[sizeof err->msg];
 
 	(void)vsnprintf(msg, sizeof msg, fmt, args); /* cut at the end is fine */
-	make_printable(msg);
+	text_clean(msg);
 	*err = (struct err){ .kind = kind, .retryable = kinds[kind].retryable };
 	memcpy(err->msg, msg, sizeof msg);
 	return -1;
@@ -74,9 +69,9 @@ int err_wrap(struct err *err, const char *fmt, ...)
 	va_start(args, fmt);
 	(void)vsnprintf(context, sizeof context, fmt, args);
 	va_end(args);
-	make_printable(context);
 	(void)snprintf(joined, sizeof joined, "%s: %s", context, err->msg);
 	joined[sizeof err->msg - 1] = '\0';
+	text_clean(joined); /* after the cut, which may fall into a character */
 	memcpy(err->msg, joined, sizeof err->msg);
 	return -1;
 }
@@ -90,7 +85,7 @@ int err_hint(struct err *err, const char *fmt, ...)
 	va_start(args, fmt);
 	(void)vsnprintf(err->hint, sizeof err->hint, fmt, args);
 	va_end(args);
-	make_printable(err->hint);
+	text_clean(err->hint);
 	return -1;
 }
 

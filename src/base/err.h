@@ -39,8 +39,8 @@ struct err {
 };
 
 /*
- * Sets *err and returns -1. Control bytes in the message become '?': parts of
- * it come from strangers and it ends up on terminals. Network and timeout kinds
+ * Sets *err and returns -1. The message is made one printable line (text_clean()): parts
+ * of it come from strangers and it ends up on terminals. Network and timeout kinds
  * start out retryable, the others do not.
  */
 int err_set(struct err *err, enum err_kind kind, const char *fmt, ...) PRINTF_LIKE(3, 4);

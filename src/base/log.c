@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 static enum log_format format_now = LOG_TEXT;
 static enum log_level max_level = LOG_LEVEL_NOTICE;
@@ -122,6 +123,7 @@ void log_line(enum log_level level, const char *fmt, ...)
 	va_start(args, fmt);
 	msg = xvasprintf(fmt, args);
 	va_end(args);
+	text_clean(msg); /* what an app printed among it: one line stays one */
 	emit(level, msg, NULL);
 }
 

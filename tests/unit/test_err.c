@@ -95,9 +95,9 @@ static void control_bytes_are_replaced(void **state)
 
 	(void)state;
 	err_set(&err, ERR_REFUSED, "a\x1b[2J\r\n\t\x7f z");
-	assert_string_equal(err.msg, "a?[2J???? z");
+	assert_string_equal(err.msg, "a?[2J?? ? z");
 	err_wrap(&err, "in\n%s", "x\ay");
-	assert_string_equal(err.msg, "in?x?y: a?[2J???? z");
+	assert_string_equal(err.msg, "in?x?y: a?[2J?? ? z");
 	err_hint(&err, "h\bi");
 	assert_string_equal(err.hint, "h?i");
 }
