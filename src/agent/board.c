@@ -4,16 +4,21 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 /*
  * A ring of copies: the writer fills the next slot and then names it. A reader
- * that is overtaken while it copies (by SLOTS - 1 publications) notices and copies again.
+ * that is overtaken while it copies (by SLOTS - 1 publications) notices and copies again:
+ * a sequence lock (H.-J. Boehm, "Can seqlocks get along with programming language memory
+ * models?", 2012), whose data are relaxed atomics so that reading in vain is no data race.
  */
 #define SLOTS 8
+#define WORDS ((sizeof(struct snapshot) + sizeof(uint64_t) - 1) / sizeof(uint64_t))
 
 struct board {
-	struct snapshot slots[SLOTS];
+	_Atomic uint64_t slots[SLOTS][WORDS];
 	atomic_uint_fast64_t current; /* publications so far; the slot is this modulo SLOTS */
+	enum board_status last;       /* the writer's own */
 };
 
 static const char *const names[BOARD_STATUSES] = {
@@ -34,24 +39,34 @@ void board_free(struct board *b)
 void board_publish(struct board *b, struct snapshot *s)
 {
 	uint_fast64_t n = atomic_load_explicit(&b->current, memory_order_relaxed);
-	const struct snapshot *last = &b->slots[n % SLOTS];
+	_Atomic uint64_t *slot = b->slots[(n + 1) % SLOTS];
+	uint64_t words[WORDS] = { 0 };
 
-	if (!s->since_ms || s->status != last->status)
+	if (!s->since_ms || s->status != b->last)
 		s->since_ms = clock_wall_ms();
-	b->slots[(n + 1) % SLOTS] = *s;
+	b->last = s->status;
+	text_clean(s->reason);
+	memcpy(words, s, sizeof *s);
+	/* No word of this copy may be seen by a reader that does not see that it is overtaken. */
+	atomic_thread_fence(memory_order_release);
+	for (size_t i = 0; i < WORDS; i++)
+		atomic_store_explicit(&slot[i], words[i], memory_order_relaxed);
 	atomic_store_explicit(&b->current, n + 1, memory_order_release);
 }
 
 void board_read(const struct board *b, struct snapshot *out)
 {
+	uint64_t words[WORDS];
 	uint_fast64_t before, after;
 
 	do {
 		before = atomic_load_explicit(&b->current, memory_order_acquire);
-		*out = b->slots[before % SLOTS];
+		for (size_t i = 0; i < WORDS; i++)
+			words[i] = atomic_load_explicit(&b->slots[before % SLOTS][i], memory_order_relaxed);
 		atomic_thread_fence(memory_order_acquire);
 		after = atomic_load_explicit(&b->current, memory_order_relaxed);
 	} while (after - before >= SLOTS - 1);
+	memcpy(out, words, sizeof *out);
 }
 
 const char *board_status_name(enum board_status status)
