@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -16,6 +17,11 @@
 #include "base/mem.h"
 
 #define TURN_MAX_MS 500
+/* Bytes that the library has read but not worked off: soon again, but never a busy loop for a client's pleasure. */
+#define TURN_MIN_MS 1
+/* Connections taken between two turns of the library, so that a burst cannot push out one whose request is there. */
+#define ACCEPT_BATCH 32
+#define NO_DESCRIPTORS_PAUSE_MS 10
 /* Above HEALTH_CONNECTIONS_MAX: those that were shut down but not reaped yet. */
 #define DAEMON_CONNECTIONS_MAX (2 * HEALTH_CONNECTIONS_MAX)
 
@@ -37,20 +43,19 @@ struct health {
 
 static int parse_port(const char *text, uint16_t *out, struct err *err)
 {
-	char *end;
-	long n = strtol(text, &end, 10);
+	size_t digits = strspn(text, "0123456789");
+	long n = strtol(text, NULL, 10);
 
-	if (end == text || *end || n < 1 || n > 65535)
+	if (!digits || digits > 5 || text[digits] || n < 1 || n > 65535)
 		return err_set(err, ERR_CONFIG, "'%s' is not a port", text);
 	*out = (uint16_t)n;
 	return 0;
 }
 
-/* "[IP]:PORT", IP in brackets when IPv6; an empty IP is every address of both families. */
+/* "IPv4:PORT", "[IPv6]:PORT", or ":PORT": every address of both families. */
 static int parse_listen(const char *text, struct sockaddr_storage *out, struct err *err)
 {
 	const char *colon = strrchr(text, ':');
-	CLEANUP(freep) char *host = NULL;
 	uint16_t port;
 
 	if (!colon)
@@ -58,18 +63,19 @@ static int parse_listen(const char *text, struct sockaddr_storage *out, struct e
 	if (parse_port(colon + 1, &port, err) < 0)
 		return -1;
 	size_t len = (size_t)(colon - text);
-	host = len >= 2 && *text == '[' && text[len - 1] == ']' ? xstrndup(text + 1, len - 2) : xstrndup(text, len);
+	bool brackets = len >= 2 && *text == '[' && text[len - 1] == ']';
+	CLEANUP(freep) char *host = brackets ? xstrndup(text + 1, len - 2) : xstrndup(text, len);
 	struct sockaddr_in *v4 = (struct sockaddr_in *)out;
 	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
 	memset(out, 0, sizeof *out);
-	if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
+	if (!brackets && inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
 		v4->sin_family = AF_INET;
 		v4->sin_port = htons(port);
-	} else if (!*host || inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
+	} else if (!len || (brackets && inet_pton(AF_INET6, host, &v6->sin6_addr) == 1)) {
 		v6->sin6_family = AF_INET6;
 		v6->sin6_port = htons(port);
 	} else {
-		return err_set(err, ERR_CONFIG, "'%s' is not an IP address", host);
+		return err_set(err, ERR_CONFIG, "'%s' is not an IP address (IPv6 in brackets)", host);
 	}
 	return 0;
 }
@@ -162,15 +168,26 @@ static void shut_oldest(struct health *h)
 		}
 }
 
+/* Descriptors are spent, perhaps by the rest of berth: ours go to the newest, and the waiting ones are not polled hotly. */
+static void on_accept_failed(struct health *h, int errnum)
+{
+	if (errnum != EMFILE && errnum != ENFILE && errnum != ENOBUFS && errnum != ENOMEM)
+		return;
+	shut_oldest(h);
+	(void)poll(NULL, 0, NO_DESCRIPTORS_PAUSE_MS); /* only a pause */
+}
+
 static void accept_some(struct health *h)
 {
 	struct sockaddr_storage addr;
 
-	while (h->n < DAEMON_CONNECTIONS_MAX) {
+	for (int i = 0; i < ACCEPT_BATCH && h->n < DAEMON_CONNECTIONS_MAX; i++) {
 		socklen_t len = sizeof addr;
 		int fd = accept4(h->listen_fd, (struct sockaddr *)&addr, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd < 0)
+		if (fd < 0) {
+			on_accept_failed(h, errno);
 			return;
+		}
 		if (living(h) >= HEALTH_CONNECTIONS_MAX)
 			shut_oldest(h);
 		h->connections[h->n++] = (struct connection){ .fd = fd, .born_ms = clock_mono_ms() };
@@ -189,6 +206,24 @@ static void end_old(struct health *h)
 			shut(&h->connections[i]);
 }
 
+/* Until the library has work left over, or the oldest connection has to go. */
+static int next_turn_ms(const struct health *h)
+{
+	MHD_UNSIGNED_LONG_LONG library_ms;
+	int64_t ms = TURN_MAX_MS, now = clock_mono_ms();
+
+	for (size_t i = 0; i < h->n; i++)
+		if (!h->connections[i].shut) {
+			if (h->connections[i].born_ms + HEALTH_LIFE_MS - now < ms)
+				ms = h->connections[i].born_ms + HEALTH_LIFE_MS - now;
+			break;
+		}
+	if (MHD_get_timeout(h->daemon, &library_ms) == MHD_YES && library_ms < (MHD_UNSIGNED_LONG_LONG)TURN_MAX_MS &&
+	    (int64_t)library_ms < ms)
+		ms = (int64_t)library_ms;
+	return ms < TURN_MIN_MS ? TURN_MIN_MS : (int)ms;
+}
+
 static void *serve(void *arg)
 {
 	struct health *h = arg;
@@ -196,7 +231,7 @@ static void *serve(void *arg)
 
 	pthread_setname_np(pthread_self(), "berth-health");
 	for (;;) {
-		int n = epoll_wait(h->epoll_fd, events, ARRAY_LEN(events), TURN_MAX_MS);
+		int n = epoll_wait(h->epoll_fd, events, ARRAY_LEN(events), next_turn_ms(h));
 		for (int i = 0; i < n; i++)
 			if (events[i].data.fd == h->stop_fd)
 				return NULL;
@@ -226,7 +261,8 @@ static int start_daemon(struct health *h, const struct board *board, struct err 
 				     MHD_OPTION_CONNECTION_LIMIT, (unsigned int)DAEMON_CONNECTIONS_MAX,
 				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEALTH_CONNECTION_MEMORY_BYTES,
 				     MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)(HEALTH_LIFE_MS / 1000),
-				     MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
+				     /* "Strict" would refuse requests without Host, with a broken answer (0.9.75). */
+				     MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
 				     MHD_OPTION_END);
 	if (!h->daemon)
 		return err_set(err, ERR_FAILED, "the health endpoint cannot be started");

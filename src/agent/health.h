@@ -1,8 +1,8 @@
 /*
  * The health endpoint: /healthz, /livez, /metrics. GET and HEAD, any Host. A thread
  * of its own that reads the board, so that no pull or hash can delay an answer. A
- * connection lives HEALTH_LIFE_MS at most, whatever it does; when there are HEALTH_CONNECTIONS_MAX,
- * the oldest goes. The only owner of libmicrohttpd.
+ * connection carries one request (so there is nothing to smuggle) and lives HEALTH_LIFE_MS at most,
+ * whatever it does; when there are HEALTH_CONNECTIONS_MAX, the oldest goes. The only owner of libmicrohttpd.
  */
 #ifndef BERTH_AGENT_HEALTH_H
 #define BERTH_AGENT_HEALTH_H
@@ -12,8 +12,8 @@
 
 #define HEALTH_CONNECTIONS_MAX 256
 #define HEALTH_LIFE_MS 5000
-/* One request's headers: what an ALB sends is 100 bytes. */
-#define HEALTH_CONNECTION_MEMORY_BYTES (8 * KIB)
+/* One request's headers (an ALB's take 100 bytes, a browser's with cookies some 5 KiB) and the answer. */
+#define HEALTH_CONNECTION_MEMORY_BYTES (16 * KIB)
 
 struct health;
 

@@ -99,7 +99,7 @@ static enum MHD_Result respond(struct MHD_Connection *c, unsigned int status, co
 		ok = MHD_add_response_header(r, "Cache-Control", "no-store");
 	if (ok && status == MHD_HTTP_METHOD_NOT_ALLOWED)
 		ok = MHD_add_response_header(r, "Allow", "GET, HEAD");
-	if (ok && status >= 400 && status != MHD_HTTP_SERVICE_UNAVAILABLE)
+	if (ok)
 		ok = MHD_add_response_header(r, "Connection", "close");
 	if (ok)
 		ok = MHD_queue_response(c, status, r);
@@ -112,10 +112,19 @@ static enum MHD_Result respond_line(struct MHD_Connection *c, unsigned int statu
 	return respond(c, status, "text/plain; charset=utf-8", line, strlen(line));
 }
 
+/* "http://host/healthz" is "/healthz": a server has to take the absolute form too (RFC 9112 section 3.2.2). */
+static const char *path_of(const char *url)
+{
+	const char *authority = skip_prefix(url, "http://");
+
+	return authority ? authority + strcspn(authority, "/") : url;
+}
+
 enum MHD_Result health_answer(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
 			      const char *version, const char *upload, size_t *upload_len, void **state)
 {
 	CLEANUP(buf_free) struct buf body = BUF_INIT(BODY_MAX_BYTES);
+	const char *path = path_of(url);
 	struct snapshot s;
 	struct err err;
 
@@ -123,7 +132,7 @@ enum MHD_Result health_answer(void *cls, struct MHD_Connection *connection, cons
 	if (!streq(method, "GET") && !streq(method, "HEAD"))
 		return respond_line(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
 	for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
-		if (!streq(url, pages[i].path))
+		if (!streq(path, pages[i].path))
 			continue;
 		board_read(cls, &s);
 		if (pages[i].body(&s, &body, &err) < 0)
