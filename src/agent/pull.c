@@ -14,7 +14,7 @@ struct job {
 	struct login login;
 	struct registry *registry;
 	struct image image;
-	char *name, *full_name; /* as the store wants them; NULL for a digest alone */
+	char *name, *full_name; /* as the store wants them; name NULL for a digest alone */
 	struct store_layer *layers;
 	struct store_image store_image;
 	const struct store *store;
@@ -75,6 +75,8 @@ static void describe(struct job *j)
 		tagged.digest = NULL;
 		j->name = reference_familiar(&tagged);
 		j->full_name = reference_str(&tagged);
+	} else {
+		j->full_name = reference_str(j->ref);
 	}
 	j->store_image = (struct store_image){
 		.name = j->name,

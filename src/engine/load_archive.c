@@ -218,7 +218,7 @@ static char *docker_manifest(const struct store_image *image, const char *config
 
 	json_set_str(entry, "Config", config_name);
 	json_set(entry, "RepoTags", json_new_array());
-	if (image->full_name)
+	if (image->name)
 		json_add_str(json_ensure_array(entry, "RepoTags"), image->full_name);
 	struct json *layers = json_ensure_array(entry, "Layers");
 	for (size_t i = 0; i < image->n_layers; i++) {
@@ -239,24 +239,24 @@ static int finish_docker(struct load_archive *a, struct err *err)
 	return add_text(a, "manifest.json", docker_manifest(a->image, name), err);
 }
 
-/* What the name points at. The annotation is containerd's; the tag alone is OCI's (image-layout, "index.json"). */
+/*
+ * What the name points at. The annotation is containerd's: a tagged name gives the image its tag, REPOSITORY@DIGEST
+ * what `docker pull` of a digest gives it. The tag alone is OCI's (image-layout, "index.json").
+ */
 static char *layout_index(const struct store_image *image)
 {
 	CLEANUP(json_freep) struct json *index = json_new_object();
-	struct json *top = json_new_object();
+	struct json *top = json_new_object(), *annotations;
 
 	json_set_int(index, "schemaVersion", 2);
 	json_set_str(index, "mediaType", "application/vnd.oci.image.index.v1+json");
 	json_set_str(top, "mediaType", image->top.media_type);
 	json_set_str(top, "digest", image->top.digest);
 	json_set_int(top, "size", (int64_t)image->top.len);
-	if (image->full_name) {
-		struct json *annotations = json_ensure_object(top, "annotations");
-		const char *tag = strrchr(image->full_name, ':');
-		json_set_str(annotations, "io.containerd.image.name", image->full_name);
-		if (tag)
-			json_set_str(annotations, "org.opencontainers.image.ref.name", tag + 1);
-	}
+	annotations = json_ensure_object(top, "annotations");
+	json_set_str(annotations, "io.containerd.image.name", image->full_name);
+	if (image->name)
+		json_set_str(annotations, "org.opencontainers.image.ref.name", strrchr(image->full_name, ':') + 1);
 	json_add(json_ensure_array(index, "manifests"), top);
 	return json_print(index, false);
 }

@@ -30,7 +30,7 @@ struct store_document {
 /* All pointers are borrowed and outlive the session. */
 struct store_image {
 	const char *name;      /* familiar reference with tag to give it, or NULL (by digest only) */
-	const char *full_name; /* "docker.io/library/debian:12" or NULL */
+	const char *full_name; /* "docker.io/library/debian:12", or by digest only "docker.io/library/debian@sha256:…" */
 	struct store_document top, manifest, config; /* top equals manifest where the tag names a manifest */
 	const struct store_layer *layers;
 	size_t n_layers;

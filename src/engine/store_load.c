@@ -185,6 +185,38 @@ static int check_inspect(const struct store_session *s, const char *ref, const c
 	return 0;
 }
 
+/* Does the listing's entry say that all its content is there? Engines before API 1.48 list no others. */
+static bool is_whole(const struct store_session *s, const struct json *entry)
+{
+	const struct json *manifests = json_get(entry, "Manifests");
+
+	for (const struct json *m = json_first(manifests); m; m = json_next(m)) {
+		bool available = false;
+		struct err err;
+		if (streq(json_string(json_get(m, "ID")), s->image->manifest.digest))
+			return json_opt_bool(m, "Available", &available, &err) == 0 && available;
+	}
+	return !manifests;
+}
+
+/*
+ * The containerd store takes an image whose snapshots it has and whose blobs it lacks: the layers came from an
+ * image that compressed them otherwise. It would run, but could be neither saved nor pushed.
+ */
+static int check_content(const struct store_session *s, const char *id, struct err *err)
+{
+	CLEANUP(json_freep) struct json *list = NULL;
+
+	if (!s->incomplete || !names_top(s->docker))
+		return 0;
+	if (docker_call(s->docker, "GET", "/images/json?manifests=1", NULL, &list, err) < 0)
+		return -1;
+	for (const struct json *v = json_first(list); v; v = json_next(v))
+		if (streq(json_string(json_get(v, "Id")), id) && is_whole(s, v))
+			return 0;
+	return err_set(err, ERR_NOT_FOUND, "Docker has the files of a layer, but not the layer");
+}
+
 static int load_commit(struct store_session *s, struct err *err)
 {
 	char id[80];
@@ -197,9 +229,9 @@ static int load_commit(struct store_session *s, struct err *err)
 	if (s->error.kind != ERR_NONE)
 		return session_error(s, err);
 	load_image_id(s->docker, s->image, id);
-	if (check_inspect(s, id, id, err) < 0)
+	if (check_content(s, id, err) < 0 || check_inspect(s, id, id, err) < 0)
 		return -1;
-	return s->image->full_name ? check_inspect(s, s->image->full_name, id, err) : 0;
+	return s->image->name ? check_inspect(s, s->image->full_name, id, err) : 0;
 }
 
 /* A cut upload is enough: without manifest.json or index.json the engine keeps nothing of it. */

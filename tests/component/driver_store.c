@@ -1,7 +1,7 @@
 /*
- * usage: driver_store DOCKER_HOST LAYOUT TOP_DIGEST NAME|- [OPTION...]
+ * usage: driver_store DOCKER_HOST LAYOUT TOP_DIGEST NAME [OPTION...]
  * Loads the image TOP_DIGEST of an OCI layout directory into an engine through the store interface, as a pull
- * would, and says how that went in one line of JSON. NAME is fully qualified.
+ * would, and says how that went in one line of JSON. NAME is fully qualified, with a tag or a digest.
  * Options: whole (ask for no layer to be left out), claim=N (leave out the first N layers whatever the engine
  * has), cut=N (end the session after N bytes of layers).
  */
@@ -192,8 +192,8 @@ static int run(struct driver *d, char **argv, struct err *err)
 	const struct http_config config = { .user_agent = "driver" };
 
 	d->layout = argv[2];
-	if (!streq(argv[4], "-"))
-		d->image.name = d->image.full_name = argv[4];
+	d->image.full_name = argv[4];
+	d->image.name = strchr(argv[4], '@') ? NULL : argv[4];
 	for (char **o = argv + 5; *o; o++) {
 		d->whole |= streq(*o, "whole");
 		if (skip_prefix(*o, "cut="))

@@ -238,13 +238,14 @@ static void test_all_layers_skipped(void **state)
 	buf_free(&m.tar);
 }
 
-static void test_by_digest_only_there_is_no_name(void **state)
+static void test_by_digest_only_there_is_no_tag(void **state)
 {
 	struct store_image plain = image;
 	struct made m;
 
 	(void)state;
-	plain.name = plain.full_name = NULL;
+	plain.name = NULL;
+	plain.full_name = "docker.io/library/debian@sha256:" MANIFEST;
 	plain.top = plain.manifest;
 	make(LOAD_DOCKER_ARCHIVE, &plain, NULL, 4096, 4096, &m);
 	size_t len;
@@ -254,7 +255,8 @@ static void test_by_digest_only_there_is_no_name(void **state)
 
 	make(LOAD_OCI_LAYOUT, &plain, NULL, 4096, 4096, &m);
 	bytes = entry(&m.tar, "index.json", &len);
-	assert_null(memmem(bytes, len, "annotations", 11));
+	assert_non_null(memmem(bytes, len, "\"docker.io/library/debian@sha256:222", 36));
+	assert_null(memmem(bytes, len, "ref.name", 8));
 	CLEANUP(freep) char *list = listing(&m.tar);
 	assert_null(strstr(list, INDEX));
 	buf_free(&m.tar);
@@ -298,7 +300,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_names_an_image_before_the_end),
 		cmocka_unit_test(test_skipped_layers_are_named_and_left_out),
 		cmocka_unit_test(test_all_layers_skipped),
-		cmocka_unit_test(test_by_digest_only_there_is_no_name),
+		cmocka_unit_test(test_by_digest_only_there_is_no_tag),
 		cmocka_unit_test(test_many_empty_layers),
 	};
 
