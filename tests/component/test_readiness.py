@@ -113,9 +113,10 @@ def test_on_failure_stay_keeps_saying_it_and_recovers_when_the_app_does(up, worl
 
 
 def test_an_app_that_ends_at_once_without_restart_fails_with_its_exit_code(up):
-    service = up("v1", "--restart", "no", "-e", "EXIT_AFTER=0", "-e", "EXIT_CODE=7")
+    service = up("v1", "--restart", "no", "--", "sh", "-c", "echo so long; exit 7")
     said = service.wait_health("failed", timeout=20)
     assert "exit code 7" in said["reason"]
+    service.wait_line("so long")
 
 
 def test_fall_and_rise_are_counted(up, world):
