@@ -31,7 +31,8 @@ struct published_port {
 };
 /*
  * "[IP:]HOST:CONTAINER[/proto]", ranges "8000-8010:8000-8010" and "8000-8010:80", "CONTAINER" alone, "[::1]:80:80";
- * appends to *out (caller frees). ERR_USAGE.
+ * appends to *out (caller frees).
+ * At most 16384 ports in a range. ERR_USAGE.
  */
 int publish_parse(const char *text, struct published_port **out, size_t *n, struct err *err) MUST_CHECK;
 

@@ -6,6 +6,9 @@
 
 #define PORT_MAX_DIGITS 5
 
+/* Docker runs a process and several firewall rules for each: 10,000 (media servers) take minutes. */
+#define RANGE_MAX_PORTS 16384
+
 struct range {
 	uint16_t first, last;
 };
@@ -117,6 +120,10 @@ int publish_parse(const char *text, struct published_port **out, size_t *n, stru
 		    host_ip(text, (size_t)(before - text), p.host_ip) < 0)
 			return err_set(err, ERR_USAGE, "\"%s\": \"%.*s\" is no IP address", text,
 				       (int)(before - text), text);
+	}
+	if (container.last - container.first >= RANGE_MAX_PORTS) {
+		(void)err_set(err, ERR_USAGE, "\"%s\": more than %d ports", text, RANGE_MAX_PORTS);
+		return err_hint(err, "--network host needs no published ports");
 	}
 	bool several = container.last > container.first;
 	if (several && host.last && host.last - host.first != container.last - container.first)

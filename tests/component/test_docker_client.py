@@ -618,6 +618,23 @@ class TestRealEngine:
         result = call("stream", "POST", "/images/load?quiet=0", 20000, tmp_path / "cut.tar")
         assert (result.kind, result.code) == ("failed", 1)
 
+    def test_a_load_whose_daemon_dies(self, call, tmp_path):
+        call.engine.docker("save", "--output", tmp_path / "image.tar", "app:v1")
+        whole = (tmp_path / "image.tar").read_bytes()
+        os.mkfifo(tmp_path / "fifo")
+        host = f"unix://{call.engine.socket}"
+        argv = [DRIVER, host, "stream", "POST", "/images/load?quiet=0", "20000", tmp_path / "fifo"]
+        with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as loader:
+            with open(tmp_path / "fifo", "wb", buffering=0) as feed, contextlib.suppress(BrokenPipeError):
+                feed.write(whole[: len(whole) // 2])
+                time.sleep(0.5)
+                call.engine.kill()
+                feed.write(whole[len(whole) // 2 :])
+            assert loader.wait(30) == 75
+            assert loader.stderr.read().startswith("network: ")
+        call.engine.start()
+        assert call("stream", "POST", "/images/load?quiet=0", 20000, tmp_path / "image.tar").code == 0
+
     def test_a_pull_that_fails(self, call):
         result = call("stream", "POST", "/images/create?fromImage=127.0.0.1%3A1%2Fx&tag=1", 20000)
         assert result.kind == "failed" and "127.0.0.1:1" in result.error
