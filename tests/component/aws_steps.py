@@ -7,8 +7,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import service
+
 BUILD = Path(os.environ.get("BERTH_BUILD") or Path(__file__).resolve().parents[2])
-BERTH = Path(os.environ.get("BERTH") or BUILD / "berth")
+BERTH = service.binary()
 DRIVER = BUILD / "tests/component/driver_aws"
 
 

@@ -67,7 +67,12 @@ class TestLogin:
         assert "/us-east-1/ecr-public/aws4_request" in world.aws.requests[0].header("Authorization")
 
     def test_the_public_registry_without_credentials_is_denied(self, world):
-        failed(world, login(world, "public.ecr.aws", AWS_EC2_METADATA_DISABLED="true"), 1, "no AWS credentials")
+        failed(
+            world,
+            login(world, "public.ecr.aws", AWS_EC2_METADATA_DISABLED="true"),
+            1,
+            "no AWS credentials",
+        )
 
     @pytest.mark.parametrize(
         "answer, says",
@@ -89,7 +94,7 @@ class TestLogin:
     @pytest.mark.parametrize(
         "fault",
         [
-            faults.body(b"{\"authorizationData\":"),
+            faults.body(b'{"authorizationData":'),
             faults.stream(1 << 20, b"{"),
             faults.redirect("https://evil.example/"),
             faults.status(302),
@@ -125,7 +130,12 @@ class TestRefusals:
 
     def test_overload_for_ever(self, world):
         world.aws.deny = ERRORS["Throttling"]
-        failed(world, login(world), 75, "ThrottlingException on ecr:GetAuthorizationToken: Rate exceeded")
+        failed(
+            world,
+            login(world),
+            75,
+            "ThrottlingException on ecr:GetAuthorizationToken: Rate exceeded",
+        )
         assert len(world.aws.requests) == 5
 
     def test_a_load_balancers_error_page(self, world):
@@ -159,7 +169,9 @@ class TestRefusals:
     def test_keys_that_aws_takes_no_more_are_replaced_once(self, world):
         old = world.imds.credentials
         old.denied = ERRORS["ExpiredToken"]
-        rule = world.imds.on("GET", ROLE_PATH + "$", faults.body(json.dumps(old.document()).encode()), nth=1)
+        rule = world.imds.on(
+            "GET", ROLE_PATH + "$", faults.body(json.dumps(old.document()).encode()), nth=1
+        )
         new = world.imds.rotate()
         password_is_good(world, login(world))
         assert rule.hits == 1
@@ -192,7 +204,13 @@ class TestRole:
         world.imds.tree[ROLE_PATH] = json.dumps(
             {"Code": "AssumeRoleUnauthorizedAccess", "Message": "EC2 cannot assume the role web."}
         )
-        failed(world, login(world), 1, "IMDS role web", "AssumeRoleUnauthorizedAccess: EC2 cannot assume the role web.")
+        failed(
+            world,
+            login(world),
+            1,
+            "IMDS role web",
+            "AssumeRoleUnauthorizedAccess: EC2 cannot assume the role web.",
+        )
 
     def test_half_a_document(self, world):
         whole = json.dumps(world.imds.credentials.document())
@@ -253,7 +271,9 @@ class TestRole:
 
 
 def environment(world, **kwargs):
-    keys = world.aws.add_user(RoleCredentials(world.canaries, ("aws",), label="environment", **kwargs))
+    keys = world.aws.add_user(
+        RoleCredentials(world.canaries, ("aws",), label="environment", **kwargs)
+    )
     return keys, {
         "AWS_ACCESS_KEY_ID": keys.access_key,
         "AWS_SECRET_ACCESS_KEY": keys.secret_key,
@@ -292,11 +312,15 @@ class TestContainer:
         env = {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": world.container.PATH}
         done = login(world, **env)
         password_is_good(world, done)
-        assert world.container.credentials.access_key in world.aws.requests[0].header("Authorization")
+        assert world.container.credentials.access_key in world.aws.requests[0].header(
+            "Authorization"
+        )
         assert not world.imds.connections
 
     def test_the_token_file_wins_and_is_read_anew(self, world, tmp_path):
-        world.container.authorization = world.canaries.new("token", 60, allowed={world.container.name})
+        world.container.authorization = world.canaries.new(
+            "token", 60, allowed={world.container.name}
+        )
         file = tmp_path / "token"
         file.write_text(world.container.authorization + "\n")
         env = {
@@ -377,7 +401,13 @@ class TestEndpoint:
 
     @pytest.mark.parametrize(
         "url",
-        ["http://203.0.113.11", "http://evil.example", "ecr.example", "https://user@evil.example", "https://h/?q"],
+        [
+            "http://203.0.113.11",
+            "http://evil.example",
+            "ecr.example",
+            "https://user@evil.example",
+            "https://h/?q",
+        ],
     )
     def test_what_it_must_not_be(self, world, url):
         failed(world, login(world, AWS_ENDPOINT_URL_ECR=url), 78, "AWS_ENDPOINT_URL_ECR")

@@ -48,9 +48,9 @@ class TestOutput:
             kept_except_key_id(world, done)
 
     def test_keys_of_the_instances_identity_are_redacted(self, world):
-        world.imds.tree["meta-data/identity-credentials/ec2/security-credentials/ec2-instance"] = (
-            world.imds.tree["meta-data/iam/security-credentials/web"]
-        )
+        world.imds.tree[
+            "meta-data/identity-credentials/ec2/security-credentials/ec2-instance"
+        ] = world.imds.tree["meta-data/iam/security-credentials/web"]
         path = "identity-credentials/ec2/security-credentials/ec2-instance"
         kept_except_key_id(world, metadata(world, path).passed(), metadata(world).passed())
 
@@ -70,7 +70,9 @@ class TestOutput:
 
     def test_a_listing_cannot_lead_elsewhere(self, world):
         world.imds.tree["meta-data/odd"] = None
-        world.imds.on("GET", "/meta-data/$", faults.body(b"../\n../user-data\na/b\n/etc\n\x07\nami-id\n"))
+        world.imds.on(
+            "GET", "/meta-data/$", faults.body(b"../\n../user-data\na/b\n/etc\n\x07\nami-id\n")
+        )
         metadata(world).passed()
         assert not world.imds.matching("GET", "user-data|a/b|etc|%07")
 
@@ -90,7 +92,9 @@ class TestToken:
     def test_one_token_for_many_answers_never_version_1(self, world):
         metadata(world).passed()
         assert len(world.imds.token_requests()) == 1
-        assert world.imds.token_requests()[0].header("X-aws-ec2-metadata-token-ttl-seconds") == "21600"
+        assert (
+            world.imds.token_requests()[0].header("X-aws-ec2-metadata-token-ttl-seconds") == "21600"
+        )
         gets = world.imds.matching("GET")
         assert len(gets) > 10
         assert all(len(r.header_all("X-aws-ec2-metadata-token")) == 1 for r in gets)
@@ -196,7 +200,9 @@ class TestOutages:
 
     def test_refused_for_longer_than_a_person_waits(self, world):
         world.imds.down()
-        done = metadata(world, REGION).failed(75, "IMDS token request failed:", "attempts in", "is this an EC2 instance")
+        done = metadata(world, REGION).failed(
+            75, "IMDS token request failed:", "attempts in", "is this an EC2 instance"
+        )
         assert 3 < done.seconds < 9
 
     def test_silent_then_there(self, world):
@@ -222,7 +228,9 @@ class TestOutages:
         assert 58 < done.seconds < 66
 
     def test_an_outage_between_two_answers(self, world):
-        world.imds.on("GET", "instance-type", faults.sequence(faults.reset(), faults.status(503), None))
+        world.imds.on(
+            "GET", "instance-type", faults.sequence(faults.reset(), faults.status(503), None)
+        )
         paths = ["meta-data/" + REGION, "meta-data/instance-type", "meta-data/ami-id"]
         driver(world, "get", 5000, *paths).passed("eu-west-1\nt3.small\nami-0123456789abcdef0\n")
         assert len(world.imds.token_requests()) == 1
@@ -248,10 +256,15 @@ class TestOutages:
 
 class TestSettings:
     def test_no_proxy_ever(self, world):
-        proxy = {n: world.trap.url.replace("https", "http") for n in ("http_proxy", "HTTP_PROXY", "ALL_PROXY")}
+        proxy = {
+            n: world.trap.url.replace("https", "http")
+            for n in ("http_proxy", "HTTP_PROXY", "ALL_PROXY")
+        }
         metadata(world, REGION, **proxy).passed("eu-west-1\n")
         assert not world.trap.connections
-        assert not [r for r in world.imds.requests if r.header("X-Forwarded-For") or r.header("Via")]
+        assert not [
+            r for r in world.imds.requests if r.header("X-Forwarded-For") or r.header("Via")
+        ]
 
     def test_ipv6(self, world):
         metadata(world, REGION, AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE="IPv6").passed("eu-west-1\n")
@@ -259,11 +272,15 @@ class TestSettings:
 
     def test_an_endpoint_wins_over_the_mode(self, world):
         env = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://169.254.169.254/"}
-        metadata(world, REGION, AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE="IPv6", **env).passed("eu-west-1\n")
+        metadata(world, REGION, AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE="IPv6", **env).passed(
+            "eu-west-1\n"
+        )
         assert {c.local[0] for c in world.imds.connections} == {"169.254.169.254"}
 
     def test_switched_off(self, world):
-        metadata(world, REGION, AWS_EC2_METADATA_DISABLED="True").failed(1, "AWS_EC2_METADATA_DISABLED")
+        metadata(world, REGION, AWS_EC2_METADATA_DISABLED="True").failed(
+            1, "AWS_EC2_METADATA_DISABLED"
+        )
         assert not world.imds.connections
 
     def test_attempts_and_timeout(self, world):
