@@ -99,7 +99,8 @@ struct option_row {
 	const char *help;     /* one sentence or two, no full stop needed */
 	unsigned int commands;
 	enum option_type type;
-	char letter; /* short flag or 0 */
+	char letter;      /* short flag or 0 */
+	int64_t least_ms; /* of durations */
 };
 
 extern const struct option_row option_table[OPT__COUNT];
@@ -107,22 +108,28 @@ extern const struct option_row option_table[OPT__COUNT];
 /* The row that a short letter means to a command (an earlier row wins: -v is --volume for up); or NULL. */
 const struct option_row *option_by_letter(char letter, unsigned int command);
 
+/* Where a value comes from; a later one wins. */
+enum option_origin { ORIGIN_NONE, ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENVIRONMENT, ORIGIN_FLAG };
+
 struct options {
 	struct {
-		struct strv values;  /* as given; one element unless OPTION_LIST */
-		const char *source;  /* "--name", "BERTH_NAME", "default"; static or owned below */
-		int64_t number;      /* of durations, counts and flags */
+		struct strv values; /* as given; one element unless OPTION_LIST */
+		const char *source; /* "--name", "BERTH_NAME", "/etc/berth/berth.conf:3: BERTH_NAME", "default" */
+		enum option_origin origin;
+		int64_t number;     /* of durations, counts and flags */
 	} v[OPT__COUNT];
-	struct strv sources;         /* owns what `source` points at */
+	struct strv sources; /* owns what `source` points at */
 };
 
 /*
  * Reads argv (behind the command's name), then the environment, then the file
- * (--config, BERTH_CONFIG or OPTIONS_CONFIG_PATH; only a named file must exist).
- * Keys of the file that are not BERTH_* and not set yet are put into the environment (AWS_REGION,
- * HTTPS_PROXY …). ERR_USAGE for flags, ERR_CONFIG for variables and the file; messages name the
- * flag, variable or line. max_args: how many positional arguments are taken (the first is IMAGE
- * for up and pull); more are ERR_USAGE.
+ * (--config, BERTH_CONFIG or OPTIONS_CONFIG_PATH; only a named file must exist; with --help neither is read).
+ * Flags are whole names ("--flag value", "--flag=value"), a flag of type OPTION_FLAG takes "=false" too; empty values are
+ * refused, except of --entrypoint. In the file the last line of a key wins, and an empty value is none. Its keys that are
+ * not BERTH_* go into the environment, where that says nothing (AWS_REGION, HTTPS_PROXY …).
+ * ERR_USAGE for flags, ERR_CONFIG for variables and the file; messages name the flag, variable or line.
+ * The arguments that are no flags go to positional (the first is IMAGE for up and pull); those behind "--" are
+ * the container's command for up.
  */
 int options_parse(struct options *o, unsigned int command, int argc, char **argv, struct strv *positional,
 		  struct err *err) MUST_CHECK;
