@@ -121,10 +121,15 @@ static int protocol_error(struct http_transfer *t, struct err *err)
 	return err_set(err, ERR_PROTOCOL, "%s", t->error_text[0] ? t->error_text : "not an HTTP answer");
 }
 
-static int memory_error(struct http_transfer *t, struct err *err)
+/*
+ * Said of a header line larger than curl's own 100 KiB, which a peer may send as it
+ * likes: no reason to abort, as for memory of ours. Where memory really is gone, the
+ * next allocation of ours tells.
+ */
+static int size_error(struct http_transfer *t, struct err *err)
 {
-	(void)t, (void)err;
-	abort();
+	(void)t;
+	return err_set(err, ERR_LIMIT, "a header larger than libcurl takes");
 }
 
 static const struct {
@@ -144,7 +149,7 @@ static const struct {
 	{ CURLE_UNSUPPORTED_PROTOCOL, protocol_error }, /* HTTP/0.9 */
 	{ CURLE_WEIRD_SERVER_REPLY, protocol_error },
 	{ CURLE_BAD_CONTENT_ENCODING, protocol_error },
-	{ CURLE_OUT_OF_MEMORY, memory_error },
+	{ CURLE_OUT_OF_MEMORY, size_error },
 	{ CURLE_PARTIAL_FILE, cut_error },
 	{ CURLE_GOT_NOTHING, cut_error },
 	{ CURLE_RECV_ERROR, cut_error },

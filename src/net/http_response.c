@@ -17,6 +17,16 @@ static int check_coding(const char *name, const char *value, struct err *err)
 	return err_set(err, ERR_PROTOCOL, "%s \"%.40s\" that was not asked for", name, value);
 }
 
+/* RFC 9112 §6.3: two lengths are two answers, and whoever is between us and the peer may have seen the other. */
+static int check_length(const struct http_response *r, const char *name, const char *value, struct err *err)
+{
+	CLEANUP(freep) char *before = streq(name, "content-length") ? http_header_get(r, name) : NULL;
+
+	if (!before || streq(before, value))
+		return 0;
+	return err_set(err, ERR_PROTOCOL, "Content-Length %.20s and %.20s in one answer", before, value);
+}
+
 static void note_times(struct http_response *r)
 {
 	CLEANUP(freep) char *date = http_header_get(r, "date");
@@ -63,7 +73,7 @@ static int field_line(struct http_transfer *t, const char *line, size_t len, str
 	while (end > start && (line[end - 1] == ' ' || line[end - 1] == '\t'))
 		end--;
 	value = xstrndup(line + start, end - start);
-	if (check_coding(name, value, err) < 0)
+	if (check_coding(name, value, err) < 0 || check_length(&t->resp, name, value, err) < 0)
 		return -1;
 	return buf_printf(&t->resp.headers, err, "%s: %s\n", name, value);
 }

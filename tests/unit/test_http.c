@@ -72,6 +72,9 @@ static const struct {
 	  ERR_PROTOCOL, "transfer-encoding", 0 },
 	{ "a folded header", "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 0\r\n\r\n", ERR_PROTOCOL, "header line", 0 },
 	{ "a space before the colon", "HTTP/1.1 200 OK\r\nA : b\r\nContent-Length: 0\r\n\r\n", ERR_PROTOCOL, "header line", 0 },
+	{ "two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi!", ERR_PROTOCOL,
+	  "Content-Length 2 and 3", 0 },
+	{ "one length twice", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi", ERR_NONE, "hi", 200 },
 	{ "no HTTP at all", "SSH-2.0-OpenSSH_9.2\r\n", ERR_PROTOCOL, "", 0 },
 	{ "TLS bytes", "\x15\x03\x01", ERR_PROTOCOL, "", 0 },
 };
@@ -112,6 +115,30 @@ static void send_headers(void *arg, const struct peer_request *req, struct peer_
 		say(answer, "HTTP/1.1 200 OK\r\n");
 	for (int i = 0; i < 10000; i++)
 		say(answer, "%sX: y\r\n%s", arg ? "HTTP/1.1 103 Early\r\n" : "", arg ? "\r\n" : "");
+}
+
+/* One line that is larger than all of them may be, and than libcurl takes. */
+static void send_long_header(void *arg, const struct peer_request *req, struct peer_answer *answer)
+{
+	(void)arg, (void)req;
+	say(answer, "HTTP/1.1 200 OK\r\nX: ");
+	for (int i = 0; i < 1 << 14; i++)
+		say(answer, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
+	say(answer, "\r\n\r\n");
+}
+
+static void test_a_header_without_end(void **state)
+{
+	struct peer *peer = peer_new(loop, NULL, send_long_header, NULL);
+	CLEANUP(freep) char *url = peer_url(peer, "/");
+	const struct http_request req = { .method = "GET", .url = url, .max_body_bytes = 16, .total_timeout_ms = 5000 };
+	CLEANUP(http_response_free) struct http_response resp = { 0 };
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(http_do(http, &req, &resp, &err), -1);
+	assert_string_equal(err_kind_name(err.kind), "limit");
+	peer_free(peer);
 }
 
 static void test_headers_without_end(void **state)
@@ -547,6 +574,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_header_without_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_headers_without_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_request_on_the_wire, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_header_that_would_smuggle, setup, teardown),
