@@ -54,7 +54,7 @@ struct container_state {
 	int exit_code;
 	char health[16];           /* "" none, starting, healthy, unhealthy */
 	char health_log[256];      /* last health output, first line */
-	char address[46];          /* on its first network; "" none */
+	char address[46];          /* on its own network, or of the container it shares one with; "" none */
 	bool host_network;
 	int64_t started_ms;        /* wall clock */
 	int restart_count;
@@ -75,7 +75,10 @@ int container_remove(struct docker *d, const char *name, bool force, struct err 
 int container_rename(struct docker *d, const char *name, const char *new_name, struct err *err) MUST_CHECK;
 /* The last lines of stdout and stderr, demultiplexed, printable; at most DOCKER_LOG_MAX_BYTES. */
 int container_logs(struct docker *d, const char *name, int lines, struct buf *out, struct err *err) MUST_CHECK;
-/* Runs argv inside and waits up to timeout_ms; *exit_code, and the output's start (cap of out). */
+/*
+ * Runs argv inside and waits up to timeout_ms; *exit_code, and the output's start (cap of out). After ERR_TIMEOUT the
+ * command may still run: the API has no way to end it.
+ */
 int container_exec(struct docker *d, const char *name, const struct strv *argv, int64_t timeout_ms, int *exit_code,
 		   struct buf *out, struct err *err) MUST_CHECK;
 
@@ -84,7 +87,7 @@ struct image_state {
 	char id[80];               /* "sha256:…" */
 	struct strv repo_tags, repo_digests, diff_ids;
 	struct strv healthcheck;   /* Config.Healthcheck.Test, empty: none */
-	int64_t healthcheck_timeout_ms;
+	int64_t healthcheck_timeout_ms; /* Docker's 30 s where the image does not say */
 	struct strv exposed;       /* "3000/tcp" */
 };
 void image_state_clear(struct image_state *s);

@@ -46,7 +46,7 @@ int64_t time_parse(const char *text)
 		for (rest++; digits(rest, 1); rest++, unit /= 10)
 			ms += (*rest - '0') * unit;
 	}
-	int ahead = zone_minutes(rest, &zoned);
+	int64_t ahead = zone_minutes(rest, &zoned);
 	return zoned ? (timegm(&tm) - ahead * 60) * (int64_t)1000 + ms : 0;
 }
 

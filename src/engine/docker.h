@@ -85,7 +85,8 @@ void docker_stream_cancel(struct docker_stream *s); /* done is not called; NULL 
 
 /*
  * The events of one kind ("container"), from now on; reconnects by itself with back-off after dockerd restarts,
- * and calls fn(arg, NULL) after each reconnect (state may have changed unseen).
+ * and calls fn(arg, NULL) after each reconnect (state may have changed unseen). A removed container is
+ * "destroy" to Docker and "remove" to Podman.
  */
 struct docker_events;
 typedef void docker_event_fn(void *arg, const struct json *event);
