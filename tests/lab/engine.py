@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 from . import paths, podman, roots
-from .namespace import BIND, Namespace
+from .namespace import BIND, Namespace, container_cgroups, remove_cgroups
 from .oci import sha256
 from .paths import LabError
 
@@ -35,7 +35,8 @@ DOCKER_CLI = os.environ.get("BERTH_LAB_DOCKER", "/usr/bin/docker")
 
 # What runs as the first process of an engine's namespaces, and reaps there. /sys is mounted anew,
 # since it shows the network of whoever mounted it. Classic dockerd remounts / while it unpacks:
-# a root file system has to be a mount point.
+# a root file system has to be a mount point. Some places the engines write to cannot be configured:
+# those are tmpfs, so that nothing remains.
 BOX = (
     BIND
     + """
@@ -47,12 +48,19 @@ mount --rbind "$run/sys" /sys
 if [ -n "$root" ]; then
 	mount --rbind "$root" "$root"
 	mount --make-rprivate "$root"
-	mkdir -p "$root$run" "$root$data"
+	mount -t tmpfs tmpfs "$root/run"
+	mount -t tmpfs tmpfs "$root/var/tmp"
 	for dir in /proc /sys /dev "$run" "$data"; do
+		mkdir -p "$root$dir"
 		mount --rbind "$dir" "$root$dir"
 		mount --make-rslave "$root$dir"
 	done
 fi
+for dir in /etc/docker /opt/containerd /run/containerd /run/containers /run/libpod /run/netns \\
+	/run/runc /var/lib/cni /var/lib/containers; do
+	mkdir -p "$root$dir"
+	mount -t tmpfs tmpfs "$root$dir"
+done
 exec chroot "${root:-/}" /bin/sh -c 'echo ready; exec >/dev/null; sleep infinity & wait'
 """
 )
@@ -288,6 +296,7 @@ class Engine:
         if self._daemon:
             self._daemon.wait(STOP_TIMEOUT_S)
         self._box = self._daemon = None
+        remove_cgroups(container_cgroups(self.data_dir))
         subprocess.run(["rm", "-rf", self.data_dir], check=False)
         shutil.rmtree(self.run_dir / "exec", ignore_errors=True)
 

@@ -199,9 +199,7 @@ def destroy(name: str):
         target = line.split()[4]
         if target.startswith((f"{paths.RUN / name}/", f"{data}/")):
             subprocess.run(["umount", "-l", target], check=False)
-    for group in _cgroups(name):
-        with contextlib.suppress(OSError):
-            group.rmdir()
+    remove_cgroups([name, *(g for engine in data.glob("*") for g in container_cgroups(engine))])
     subprocess.run(["rm", "-rf", str(data)], check=False)
     if (NETNS / name).exists():
         paths.check(["ip", "netns", "del", name])
@@ -225,8 +223,17 @@ def _state(pid: str) -> str:
         return ""
 
 
-def _cgroups(name: str):
-    """Control groups of the namespace's containers, innermost first, v1 and v2."""
-    for top in (*Path("/sys/fs/cgroup").glob(f"*/{name}"), Path("/sys/fs/cgroup") / name):
-        if top.is_dir():
-            yield from (Path(base) for base, _, _ in os.walk(top, topdown=False))
+def container_cgroups(engine_data: Path) -> list[str]:
+    """Podman's containers have control groups of their own each, whatever the engine is told."""
+    found = engine_data.glob("storage/overlay-containers/*/")
+    return [f"libpod_parent/{kind}-{path.name}" for path in found for kind in ("libpod", "libpod-conmon")]
+
+
+def remove_cgroups(names):
+    """Remove these control groups and those below them, v1 and v2, once nothing runs in them."""
+    top = Path("/sys/fs/cgroup")
+    for name in names:
+        for group in (*top.glob(f"*/{name}"), top / name):
+            for base, _, _ in os.walk(group, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(base)
