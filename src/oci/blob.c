@@ -74,7 +74,7 @@ static void on_rate(void *arg)
 
 	set->rate_timer = loop_timer_start(set->loop, RATE_CHECK_MS, on_rate, set);
 	for (size_t i = 0; i < set->n; i++)
-		blob_transfer_check_rate(&set->blobs[i]);
+		blob_transfer_check_rate(&set->blobs[i], RATE_CHECK_MS);
 }
 
 int blob_set_start(struct registry *r, struct http *http, struct loop *loop, const struct descriptor *blobs,

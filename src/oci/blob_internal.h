@@ -41,7 +41,8 @@ struct blob {
 	bool head_checked, paused;
 	bool lied;          /* it was refused before a byte of it was taken */
 	bool spoiled;       /* bytes were taken that cannot be right: no second try */
-	int64_t window_ms, window_received; /* of the rate */
+	int64_t window_ms;       /* since then it has been too slow */
+	int64_t window_received; /* at the last check */
 
 	unsigned int failures; /* in a row without a new byte */
 	unsigned int resumes;  /* in all */
@@ -72,8 +73,8 @@ void blob_buffer_free(struct blob_set *set);
 void blob_transfer_start(struct blob *b);
 void blob_transfer_stop(struct blob *b);
 void blob_transfer_resume(struct blob *b); /* if it is paused */
-/* Cuts what is slower than 1 KiB/s over 30 s of our reading. */
-void blob_transfer_check_rate(struct blob *b);
+/* Called every since_ms: cuts what is slower than 1 KiB/s over 30 s of our reading. */
+void blob_transfer_check_rate(struct blob *b, int64_t since_ms);
 
 /* blob.c: the blob is over, one way or the other (err NULL: verified). */
 void blob_ended(struct blob *b, const struct err *err);

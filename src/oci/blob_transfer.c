@@ -199,7 +199,6 @@ void blob_transfer_start(struct blob *b)
 	b->asked_from = b->received;
 	b->head_checked = b->lied = b->paused = false;
 	b->window_ms = clock_mono_ms();
-	b->window_received = b->received;
 	b->walk = walk_start(b->set->registry, &req, on_end, b);
 }
 
@@ -217,25 +216,21 @@ void blob_transfer_resume(struct blob *b)
 		return;
 	b->paused = false;
 	b->window_ms = clock_mono_ms();
-	b->window_received = b->received;
 	walk_resume(b->walk);
 }
 
-void blob_transfer_check_rate(struct blob *b)
+void blob_transfer_check_rate(struct blob *b, int64_t since_ms)
 {
-	int64_t now_ms = clock_mono_ms(), span_ms = now_ms - b->window_ms;
-	int64_t got = b->received - b->window_received;
+	int64_t now_ms = clock_mono_ms(), got = b->received - b->window_received;
 	struct err err;
 
-	if (!b->walk || b->paused || b->discard || span_ms < RATE_WINDOW_MS)
-		return;
-	if (got * 1000 >= span_ms * RATE_MIN_BYTES_PER_S) {
+	b->window_received = b->received;
+	if (!b->walk || b->paused || b->discard || got * 1000 >= since_ms * RATE_MIN_BYTES_PER_S)
 		b->window_ms = now_ms;
-		b->window_received = b->received;
+	if (now_ms - b->window_ms < RATE_WINDOW_MS)
 		return;
-	}
 	walk_cancel(STEAL(b->walk));
-	(void)err_set(&err, ERR_TIMEOUT, "%s: %" PRId64 " bytes in %" PRId64 " s", b->d.digest.text, got,
-		      span_ms / 1000);
+	(void)err_set(&err, ERR_TIMEOUT, "%s: slower than %d bytes a second for %d s", b->d.digest.text,
+		      RATE_MIN_BYTES_PER_S, RATE_WINDOW_MS / 1000);
 	try_again(b, false, &err);
 }

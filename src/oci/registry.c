@@ -128,6 +128,24 @@ static int check_digest(const struct digest *got, const char *want, const char *
 	return err_set(err, ERR_REFUSED, "digest mismatch: the bytes are %s, %s says %s", got->text, who, d.text);
 }
 
+/*
+ * A manifest sent as something else altogether comes from something else altogether:
+ * a captive portal, a proxy's page. Static file servers know only the generic types.
+ */
+static int check_content_type(const char *type, struct err *err)
+{
+	static const char *const generic[] = { "application/json", "application/octet-stream",
+					       "binary/octet-stream", "text/plain" };
+	size_t len = strcspn(type, "; ");
+
+	if (media_type_find(type, len))
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(generic); i++)
+		if (strlen(generic[i]) == len && strncasecmp(type, generic[i], len) == 0)
+			return 0;
+	return err_set(err, ERR_REFUSED, "sent as \"%.80s\", which no manifest is", type);
+}
+
 /* Fills *out from an answer; its body becomes the document's. */
 static int take_manifest(const char *key, struct http_response *resp, struct document *out, struct err *err)
 {
@@ -143,6 +161,7 @@ static int take_manifest(const char *key, struct http_response *resp, struct doc
 	if (told && check_digest(&d.descriptor.digest, told, "Docker-Content-Digest", err) < 0)
 		return -1;
 	if (json_parse(buf_str(&resp->body), resp->body.len, &json_default_limits, &doc, err) < 0 ||
+	    (json_get(doc, "mediaType") && type && check_content_type(type, err) < 0) ||
 	    document_media_type(doc, type, &d.descriptor.media, err) < 0)
 		return -1;
 	d.bytes = STEAL(resp->body.data);
