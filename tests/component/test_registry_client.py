@@ -281,6 +281,15 @@ class TestDocuments:
         )
         assert "Docker-Content-Digest" in pull(registry).failed("refused").err
 
+    def test_a_config_spoiled_on_the_way(self, registry):
+        registry.on("GET", "/blobs/", faults.flip(), nth=1)
+        pull(registry).passed(registry.content)
+
+    def test_a_config_that_is_another(self, registry):
+        registry.on("GET", "/blobs/", faults.flip())
+        assert "digest mismatch" in pull(registry).failed("refused").err
+        assert len(registry.blob_requests()) == 2
+
     def test_not_there(self, registry):
         done = run("pull", registry.reference("app", "nope")).failed("not-found")
         assert "app:nope" in done.err and len(registry.requests) == 1
