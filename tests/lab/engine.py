@@ -290,8 +290,12 @@ class Engine:
         """End the daemon and all it started, remove its data."""
         if not self._box:
             return
-        self._box.kill()  # unshare takes the pid namespace with it
+        if self._init_pid:
+            os.kill(self._init_pid, signal.SIGKILL)  # is gone when all of its pid namespace is
+        else:
+            self._box.kill()
         self._box.wait()
+        self._init_pid = 0
         self._box.stdout.close()
         if self._daemon:
             self._daemon.wait(STOP_TIMEOUT_S)
