@@ -64,6 +64,10 @@ static const char *tls_reason(const struct http_transfer *t)
 		if (rest)
 			return rest;
 	}
+	/* "OpenSSL/3.0.22: error:0A00010B:SSL routines::wrong version number" */
+	rest = strstr(t->error_text, "error:") ? strstr(t->error_text, "::") : NULL;
+	if (rest)
+		return rest + 2;
 	return t->error_text[0] ? t->error_text : "handshake failed";
 }
 

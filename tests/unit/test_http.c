@@ -282,6 +282,65 @@ static void test_address_rule(void **state)
 	peer_free(peer);
 }
 
+static void be_proxy(void *arg, const struct peer_request *req, struct peer_answer *answer)
+{
+	(void)arg;
+	if (strncmp(req->head, "CONNECT ", 8) == 0) {
+		say(answer, "HTTP/1.1 200 Go\r\nX-Proxy: 1\r\n\r\nno TLS");
+		answer->close = true;
+		return;
+	}
+	say_whole(answer, "200 OK", "", req->head, strlen(req->head));
+}
+
+static void test_proxy(void **state)
+{
+	static const struct {
+		const char *url;
+		enum err_kind kind;
+		const char *sent; /* to the proxy; NULL: nothing */
+	} rows[] = {
+		{ "http://registry.example/x", ERR_NONE, "GET http://registry.example/x HTTP/1.1" },
+		{ "https://registry.example/x", ERR_PROTOCOL, "CONNECT registry.example:443 HTTP/1.1" },
+		{ "http://127.0.0.1:1/x", ERR_REFUSED, NULL },
+		{ "https://10.0.0.1/x", ERR_REFUSED, NULL },
+		{ "https://169.254.169.254/x", ERR_REFUSED, NULL },
+	};
+	const struct http_header headers[] = { { "Authorization", "Basic c2VjcmV0" } };
+	const struct http_config config = { .user_agent = "berth/test", .ca_bundle = "/etc/ssl/certs/ca-certificates.crt" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct peer *proxy = peer_new(loop, NULL, be_proxy, NULL);
+		CLEANUP(freep) char *proxy_url = peer_url(proxy, "/");
+		const struct http_request req = { .method = "GET", .url = rows[i].url, .headers = headers, .n_headers = 1,
+						  .max_body_bytes = 4096, .least = ADDRESS_PUBLIC,
+						  .total_timeout_ms = 3000 };
+		CLEANUP(http_response_free) struct http_response resp = { 0 };
+		struct err err = { 0 };
+		struct http *proxied;
+		const char *received;
+
+		assert_int_equal(setenv("http_proxy", proxy_url, 1) | setenv("https_proxy", proxy_url, 1), 0);
+		assert_int_equal(http_new(loop, &config, &proxied, &err), 0);
+		assert_int_equal(http_do(proxied, &req, &resp, &err), rows[i].kind ? -1 : 0);
+		http_free(proxied);
+		received = buf_str(peer_received(proxy));
+		print_message("%s: %s\n", rows[i].url, err.kind ? err.msg : "answered");
+		assert_int_equal(err.kind, rows[i].kind);
+		if (rows[i].sent)
+			assert_non_null(strstr(received, rows[i].sent));
+		else
+			assert_string_equal(received, "");
+		if (rows[i].kind == ERR_PROTOCOL) /* credentials are for the other end of the tunnel */
+			assert_null(strstr(received, "Authorization"));
+		else if (!rows[i].kind)
+			assert_int_equal(resp.peer_class, ADDRESS_PUBLIC);
+		peer_free(proxy);
+	}
+	assert_int_equal(unsetenv("http_proxy") | unsetenv("https_proxy"), 0);
+}
+
 static void silence(void *arg, const struct peer_request *req, struct peer_answer *answer)
 {
 	(void)req;
@@ -580,6 +639,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_header_that_would_smuggle, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nobody_listens, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_address_rule, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_proxy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deadlines, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pause_and_resume, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_upload, setup, teardown),
