@@ -290,10 +290,9 @@ class Engine:
         """End the daemon and all it started, remove its data."""
         if not self._box:
             return
-        if self._init_pid:
-            os.kill(self._init_pid, signal.SIGKILL)  # is gone when all of its pid namespace is
-        else:
-            self._box.kill()
+        # The first process is gone when all of its pid namespace is; unshare waits for it.
+        with contextlib.suppress(ProcessLookupError):  # the network namespace was closed before
+            os.kill(self._init_pid or self._box.pid, signal.SIGKILL)
         self._box.wait()
         self._init_pid = 0
         self._box.stdout.close()

@@ -28,6 +28,7 @@ ADDRESSES = (
 CLONE_NEWNET = 0x40000000
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 NETNS = Path("/run/netns")
+DATA_LINK = "data"
 CLEAN_ENV = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
@@ -70,6 +71,7 @@ class Namespace:
         with paths.lock(paths.RUN / "creation"):  # else clean_stale takes it before our lock does
             self.run_dir.mkdir()
             self.data_dir.mkdir(parents=True)
+            (self.run_dir / DATA_LINK).symlink_to(self.data_dir)
             self._lock = open(self.run_dir / "lock", "w")
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         atexit.register(self.close)
@@ -192,7 +194,8 @@ def clean_stale():
 
 def destroy(name: str):
     """End every process in the namespace, then remove its files, mounts, cgroups and itself."""
-    data = paths.data_root() / name
+    link = paths.RUN / name / DATA_LINK  # data_root() may choose differently by now
+    data = Path(os.readlink(link)) if link.is_symlink() else paths.data_root() / name
     if (NETNS / name).exists():
         paths.wait_for(f"processes of {name} end", lambda: not _kill_all(name), 15)
     for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
