@@ -27,6 +27,7 @@ struct credentials {
 	struct imds *imds;
 	struct aws_credentials current; /* access_key_id NULL: none yet */
 	char *role;                     /* when IMDS gave them */
+	bool hurry;
 };
 
 struct credentials *credentials_new(struct http *http, struct loop *loop, struct imds *imds)
@@ -44,6 +45,11 @@ void credentials_free(struct credentials *c)
 	aws_credentials_clear(&c->current);
 	free(c->role);
 	free(c);
+}
+
+void credentials_hurry(struct credentials *c, bool on)
+{
+	c->hurry = on;
 }
 
 const char *credentials_role(const struct credentials *c)
@@ -266,6 +272,21 @@ static int load(struct credentials *c, struct aws_credentials *out, struct err *
 	return -1;
 }
 
+/* Newer ones become the current ones. */
+static int load_patiently(struct credentials *c, bool in_a_hurry, struct err *err)
+{
+	CLEANUP(aws_credentials_clear) struct aws_credentials fresh = { 0 };
+	bool hurry = in_a_hurry || c->hurry;
+	int64_t patience = hurry ? imds_set_patience(c->imds, CREDENTIALS_HURRY_MS) : 0;
+	int result = load(c, &fresh, err);
+
+	if (hurry)
+		(void)imds_set_patience(c->imds, patience); /* as it was */
+	if (result == 0)
+		aws_credentials_copy(&c->current, &fresh);
+	return result;
+}
+
 /* Whether the current ones end later than `margin_ms` from now. */
 static bool good_for(const struct credentials *c, int64_t margin_ms)
 {
@@ -276,15 +297,13 @@ static bool good_for(const struct credentials *c, int64_t margin_ms)
 int credentials_get(struct credentials *c, bool refresh, struct aws_credentials *out,
 		    struct err *err)
 {
-	CLEANUP(aws_credentials_clear) struct aws_credentials fresh = { 0 };
+	bool renew = refresh || !good_for(c, CREDENTIALS_REFRESH_BEFORE_MS);
+	bool usable = !refresh && good_for(c, -STALE_MAX_MS);
 
-	if (refresh || !good_for(c, CREDENTIALS_REFRESH_BEFORE_MS)) {
-		if (load(c, &fresh, err) == 0)
-			aws_credentials_copy(&c->current, &fresh);
-		else if (refresh || err->kind == ERR_CANCELLED || !good_for(c, -STALE_MAX_MS))
+	if (renew && load_patiently(c, usable, err) < 0) {
+		if (!usable || err->kind == ERR_CANCELLED)
 			return -1;
-		else
-			err_clear(err);
+		err_clear(err);
 	}
 	aws_credentials_copy(out, &c->current);
 	return 0;

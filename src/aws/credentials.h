@@ -9,6 +9,7 @@
 #include "aws/sigv4.h"
 
 #define CREDENTIALS_REFRESH_BEFORE_MS 300000
+#define CREDENTIALS_HURRY_MS 2000
 
 struct credentials;
 
@@ -23,6 +24,12 @@ void credentials_free(struct credentials *c);
  * and whose hint says what to attach. Slightly expired ones are returned when the refresh fails.
  */
 int credentials_get(struct credentials *c, bool refresh, struct aws_credentials *out, struct err *err) MUST_CHECK;
+
+/*
+ * While on, IMDS gets CREDENTIALS_HURRY_MS instead of its own patience: for those who
+ * can do without credentials. Renewing ones that are still good never takes longer either.
+ */
+void credentials_hurry(struct credentials *c, bool on);
 
 /* The role's name when the IMDS role is the source, for hints; else NULL. */
 const char *credentials_role(const struct credentials *c);

@@ -84,7 +84,11 @@ int ecr_login(struct http *http, struct loop *loop, struct credentials *creds,
 	      const struct ecr_host *host, struct secret *user, struct secret *password,
 	      struct err *err)
 {
-	if (login(http, loop, creds, host, user, password, err) == 0)
+	/* The public registry serves everybody, also where there is no metadata service. */
+	credentials_hurry(creds, host->is_public);
+	int result = login(http, loop, creds, host, user, password, err);
+	credentials_hurry(creds, false);
+	if (result == 0)
 		return 0;
 	if (host->is_public && err->kind != ERR_CANCELLED) {
 		err->kind = ERR_DENIED;

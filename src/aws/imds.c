@@ -101,6 +101,14 @@ int imds_new(struct http *http, struct loop *loop, int64_t patience_ms, struct i
 	return 0;
 }
 
+int64_t imds_set_patience(struct imds *m, int64_t patience_ms)
+{
+	int64_t before = m->patience_ms;
+
+	m->patience_ms = patience_ms;
+	return before;
+}
+
 static int64_t smaller(int64_t a, int64_t b)
 {
 	return a < b ? a : b;

@@ -23,6 +23,9 @@ struct imds;
 int imds_new(struct http *http, struct loop *loop, int64_t patience_ms, struct imds **out, struct err *err) MUST_CHECK;
 void imds_free(struct imds *m);
 
+/* Another patience_ms for the calls that follow; returns the one before. */
+int64_t imds_set_patience(struct imds *m, int64_t patience_ms);
+
 /*
  * GET /latest/PATH, path without "/latest/" ("meta-data/placement/region").
  * ERR_NOT_FOUND for 404, ERR_DENIED when the endpoint is disabled (403 on the token, or

@@ -1,4 +1,4 @@
-"""From credentials to a registry password: which source, which region, which host, and what when AWS says no."""
+"""From credentials to a registry password: which source, region and host; and when AWS says no."""
 
 import json
 
@@ -65,6 +65,11 @@ class TestLogin:
     def test_the_public_registry(self, world):
         password_is_good(world, login(world, "public.ecr.aws"), world.aws.public_passwords)
         assert "/us-east-1/ecr-public/aws4_request" in world.aws.requests[0].header("Authorization")
+
+    def test_the_public_registry_does_not_wait_long_for_metadata(self, world):
+        world.imds.down()
+        done = failed(world, login(world, "public.ecr.aws"), 1, "no AWS credentials")
+        assert done.seconds < 3.5
 
     def test_the_public_registry_without_credentials_is_denied(self, world):
         failed(
@@ -258,16 +263,21 @@ class TestRole:
         assert len(world.imds.matching("GET", ROLE_PATH + "$")) == 3
 
     @pytest.mark.parametrize("life", [120, -120])
-    def test_slightly_expired_when_there_are_no_newer(self, world, life):
+    def test_slightly_expired_ones_are_used_when_there_are_no_newer(self, world, life):
         world.imds.rotate(life=life)
-        world.imds.on("GET", ROLE_PATH + "$", faults.status(404), nth=range(2, 99))
-        done = driver(world, "credentials", 2)
-        # The second is a refresh, which wants new ones.
-        done.failed(1, "not found")
-        done = driver(world, "credentials", 1)
-        world.imds.reset()
-        world.imds.on("GET", ROLE_PATH + "$", faults.status(404), nth=(2,))
+        world.imds.on("GET", ROLE_PATH + "$", faults.status(404), nth=2)
         driver(world, "credentials", 3).passed()
+        world.imds.reset()
+        world.imds.on("GET", ROLE_PATH + "$", faults.status(503), nth=range(2, 99))
+        # The third is by request: the service did not take the ones there are.
+        done = driver(world, "credentials", 3).failed(75, "503")
+        assert done.out.count(world.imds.credentials.access_key) == 2
+        assert done.seconds < 9
+
+    def test_long_expired_ones_are_not(self, world):
+        world.imds.rotate(life=-3600)
+        world.imds.on("GET", ROLE_PATH + "$", faults.status(404), nth=2)
+        driver(world, "credentials", 3).failed(1, "not found")
 
 
 def environment(world, **kwargs):

@@ -1,4 +1,4 @@
-"""berth and the instance metadata service: version 2 only, through outages, never fooled into leaking."""
+"""berth and the instance metadata service: version 2 only, through outages, never fooled."""
 
 import re
 import time
