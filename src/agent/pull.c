@@ -5,6 +5,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/container.h"
+#include "oci/blob_tail.h"
+
+/*
+ * Layers whose inflated size is looked up in their last bytes: below it, inflating is not worth a round
+ * trip; above, the size (which gzip keeps modulo 4 GiB) may have wrapped.
+ */
+#define HINT_MIN_BYTES ((int64_t)(1 * MIB))
+#define HINT_MAX_BYTES ((int64_t)(1 * GIB))
+#define TAR_BLOCK 512
 
 struct job {
 	struct context *context;
@@ -19,6 +28,7 @@ struct job {
 	struct store_image store_image;
 	const struct store *store;
 	bool *skip;
+	bool no_hints; /* one was wrong */
 };
 
 static enum store_compression compression_of(const struct descriptor *d)
@@ -172,10 +182,39 @@ static void show_layers(const struct job *j)
 			progress_layer(j->progress, i, LAYER_PRESENT, 0);
 }
 
-/* One attempt to move the layers; skipping what the engine has unless `whole`. */
-static int attempt(struct job *j, bool whole, struct pulled *out, bool *bad_bytes, struct err *err)
+/* A gzip stream of one member ends with its length; what cannot be a tar's is another member's. */
+static int64_t raw_size(const struct blob_tail *tail, int64_t compressed)
 {
-	struct transfer_result result;
+	const uint8_t *b = tail->bytes + 4;
+	int64_t size = (int64_t)b[0] | (int64_t)b[1] << 8 | (int64_t)b[2] << 16 | (int64_t)b[3] << 24;
+
+	return tail->known && size % TAR_BLOCK == 0 && size > compressed ? size : 0;
+}
+
+/* Where the store takes inflated layers: asks for their sizes, so that the engine need not inflate again. */
+static int hint_sizes(struct job *j, struct err *err)
+{
+	size_t n = j->image.parsed.n_layers;
+	CLEANUP(freep) bool *wanted = xcalloc(n, sizeof *wanted);
+	CLEANUP(freep) struct blob_tail *tails = xcalloc(n, sizeof *tails);
+
+	for (size_t i = 0; i < n; i++) {
+		j->layers[i].raw_bytes = 0;
+		wanted[i] = !j->no_hints && !j->skip[i] && j->layers[i].compression == STORE_GZIP &&
+			    j->layers[i].size_bytes >= HINT_MIN_BYTES && j->layers[i].size_bytes <= HINT_MAX_BYTES;
+	}
+	if (j->no_hints || !j->store->takes_raw(j->context->docker))
+		return 0;
+	if (blob_tails(j->registry, j->context->loop, j->image.parsed.layers, wanted, n, tails, err) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		j->layers[i].raw_bytes = raw_size(&tails[i], j->layers[i].size_bytes);
+	return 0;
+}
+
+/* One attempt to move the layers; skipping what the engine has unless `whole`. */
+static int attempt(struct job *j, bool whole, struct pulled *out, struct transfer_result *result, struct err *err)
+{
 	struct transfer_request req = {
 		.registry = j->registry,
 		.store = j->store,
@@ -189,31 +228,36 @@ static int attempt(struct job *j, bool whole, struct pulled *out, bool *bad_byte
 	memset(j->skip, 0, j->image.parsed.n_layers * sizeof *j->skip);
 	if (!whole && j->store->present(j->context->docker, &j->store_image, j->skip, err) < 0)
 		return -1;
+	if (hint_sizes(j, err) < 0)
+		return -1;
 	show_layers(j);
-	int ended = transfer_run(j->context, &req, &result, err);
+	int ended = transfer_run(j->context, &req, result, err);
 	progress_end(j->progress);
-	*bad_bytes = result.bad_bytes;
-	out->bytes += result.bytes;
-	out->n_fetched = result.n_fetched;
+	out->bytes += result->bytes;
+	out->n_fetched = result->n_fetched;
 	return ended;
 }
 
 static int move_layers(struct job *j, struct pulled *out, struct err *err)
 {
-	bool bad_bytes = false, whole = false, again = false;
+	bool whole = false, again = false;
 
-	while (attempt(j, whole, out, &bad_bytes, err) < 0) {
+	for (;;) {
+		struct transfer_result result = { 0 };
+		if (attempt(j, whole, out, &result, err) == 0)
+			return 0;
 		if (err->kind == ERR_NOT_FOUND && !whole) {
 			/* The engine lacks a layer that it had said it has: content pruned, snapshot kept. */
 			whole = true;
-		} else if (bad_bytes && !again) {
+		} else if (result.bad_bytes && !again) {
 			again = true;
+		} else if (result.bad_hint && !j->no_hints) {
+			j->no_hints = true;
 		} else {
 			return -1;
 		}
 		log_info("%s; fetching again", err->msg);
 	}
-	return 0;
 }
 
 static int run(struct job *j, int64_t deadline_ms, struct pulled *out, struct err *err)

@@ -6,8 +6,9 @@
 struct lane {
 	struct worker *worker;
 	size_t worker_took, store_took; /* of the bytes that blob_peek() shows now */
-	int64_t left;                   /* compressed bytes not yet taken by both */
-	bool ended, verified;
+	int64_t left;                   /* compressed bytes not yet taken by all who want them */
+	int64_t raw_left;               /* > 0: the store gets what the worker emits, this much more */
+	bool raw, input_ended, ended, verified;
 };
 
 struct transfer {
@@ -45,54 +46,87 @@ static int64_t received_bytes(const struct transfer *t)
 	return sum;
 }
 
-static enum inflate_format format_of(enum compression c)
-{
-	static const enum inflate_format formats[] = {
-		[COMPRESSION_NONE] = INFLATE_PLAIN,
-		[COMPRESSION_GZIP] = INFLATE_GZIP,
-		[COMPRESSION_ZSTD] = INFLATE_ZSTD,
-	};
-
-	return formats[c];
-}
-
+/* 1: started, 0: too few bytes to see what they are, -1: failed. */
 static int start_worker(struct transfer *t, size_t i)
-{
-	const struct descriptor *d = &t->req->resolved->parsed.layers[i];
-
-	return worker_start(t->context->loop, format_of(d->media->compression), on_event, t, &t->lanes[i].worker,
-			    &t->err);
-}
-
-/* Gives the worker and the store what they will take. 1: moved something, 0: nothing now, -1: failed. */
-static int move_bytes(struct transfer *t, size_t i)
 {
 	struct lane *lane = &t->lanes[i];
 	const void *bytes;
 	size_t len;
-	ssize_t n;
 
 	blob_peek(t->blobs, i, &bytes, &len);
-	if (lane->worker_took < len) {
-		n = worker_feed(lane->worker, (const char *)bytes + lane->worker_took, len - lane->worker_took, &t->err);
-		if (n < 0)
-			return -1;
-		lane->worker_took += (size_t)n;
-	}
-	if (lane->store_took < len) {
-		n = t->req->store->feed(t->session, (const char *)bytes + lane->store_took, len - lane->store_took,
-					&t->err);
-		if (n < 0)
-			return -1;
-		lane->store_took += (size_t)n;
-	}
-	size_t both = lane->worker_took < lane->store_took ? lane->worker_took : lane->store_took;
-	if (!both)
+	if (len < INFLATE_DETECT_BYTES && (int64_t)len < lane->left)
 		return 0;
-	lane->worker_took -= both;
-	lane->store_took -= both;
-	lane->left -= (int64_t)both;
-	blob_consume(t->blobs, i, both);
+	if (worker_start(t->context->loop, inflate_detect(bytes, len), lane->raw, on_event, t, &lane->worker, &t->err) <
+	    0)
+		return -1;
+	return 1;
+}
+
+static int feed_worker(struct transfer *t, struct lane *lane, const char *bytes, size_t len)
+{
+	if (lane->worker_took == len)
+		return 0;
+	ssize_t n = worker_feed(lane->worker, bytes + lane->worker_took, len - lane->worker_took, &t->err);
+	if (n < 0)
+		return -1;
+	lane->worker_took += (size_t)n;
+	return 0;
+}
+
+static int feed_store(struct transfer *t, struct lane *lane, const char *bytes, size_t len)
+{
+	if (lane->store_took == len)
+		return 0;
+	ssize_t n = t->req->store->feed(t->session, bytes + lane->store_took, len - lane->store_took, &t->err);
+	if (n < 0)
+		return -1;
+	lane->store_took += (size_t)n;
+	return 0;
+}
+
+/* Gives the worker and, unless it gets inflated bytes, the store what they will take. 1: moved, 0: not now, -1: failed. */
+static int move_bytes(struct transfer *t, size_t i)
+{
+	struct lane *lane = &t->lanes[i];
+	const void *bytes;
+	size_t len, done;
+
+	blob_peek(t->blobs, i, &bytes, &len);
+	if (feed_worker(t, lane, bytes, len) < 0 || (!lane->raw && feed_store(t, lane, bytes, len) < 0))
+		return -1;
+	done = lane->raw || lane->worker_took < lane->store_took ? lane->worker_took : lane->store_took;
+	if (!done)
+		return 0;
+	lane->worker_took -= done;
+	lane->store_took -= lane->raw ? 0 : done;
+	lane->left -= (int64_t)done;
+	blob_consume(t->blobs, i, done);
+	return 1;
+}
+
+static int bad_hint(struct transfer *t, size_t i)
+{
+	t->result->bad_hint = true;
+	return err_set(&t->err, ERR_REFUSED, "layer %zu inflates to another size than its last bytes say", i + 1);
+}
+
+/* What the worker emits goes to the store, which knows how much it will be. As move_bytes(). */
+static int move_raw(struct transfer *t, size_t i)
+{
+	struct lane *lane = &t->lanes[i];
+	const void *bytes;
+	size_t len;
+
+	worker_peek(lane->worker, &bytes, &len);
+	if (!len)
+		return 0;
+	if ((int64_t)len > lane->raw_left)
+		return bad_hint(t, i);
+	ssize_t n = t->req->store->feed(t->session, bytes, len, &t->err);
+	if (n <= 0)
+		return (int)n;
+	worker_consume(lane->worker, (size_t)n);
+	lane->raw_left -= n;
 	return 1;
 }
 
@@ -105,25 +139,36 @@ static ssize_t current_layer(const struct transfer *t)
 	return -1;
 }
 
+/* One step of layer i. As move_bytes(). */
+static int step(struct transfer *t, size_t i)
+{
+	struct lane *lane = &t->lanes[i];
+	int moved = 0, raw_moved = 0;
+
+	if (!lane->worker)
+		return start_worker(t, i);
+	if (lane->left > 0 && (moved = move_bytes(t, i)) < 0)
+		return -1;
+	if (lane->raw && (raw_moved = move_raw(t, i)) < 0)
+		return -1;
+	if (lane->left == 0 && !lane->input_ended) {
+		worker_end_input(lane->worker);
+		lane->input_ended = true;
+	}
+	/* An output that ends early is the worker's to explain: collect() hears it. */
+	lane->ended = lane->input_ended && lane->raw_left == 0 && (!lane->raw || worker_output_ended(lane->worker));
+	return moved || raw_moved || lane->ended;
+}
+
 static int feed_layers(struct transfer *t)
 {
 	for (;;) {
 		ssize_t at = current_layer(t);
 		if (at < 0)
 			return 0;
-		size_t i = (size_t)at;
-		struct lane *lane = &t->lanes[i];
-		if (!lane->worker && start_worker(t, i) < 0)
-			return -1;
-		if (lane->left > 0) {
-			int moved = move_bytes(t, i);
-			if (moved <= 0)
-				return moved;
-		}
-		if (lane->left > 0)
-			continue;
-		worker_end_input(lane->worker);
-		lane->ended = true;
+		int moved = step(t, (size_t)at);
+		if (moved <= 0)
+			return moved;
 	}
 }
 
@@ -148,11 +193,15 @@ static int collect(struct transfer *t)
 		if (!lane->worker || lane->verified)
 			continue;
 		int state = worker_result(lane->worker, &r, &t->err);
-		if (state > 0)
+		if (state > 0 || (state == 0 && lane->raw && !worker_output_ended(lane->worker)))
 			continue;
 		if (state < 0 || (lane->ended && check_diff_id(t, i, &r) < 0))
 			return err_wrap(&t->err, "layer %zu of %zu (%.19s)", i + 1, t->n,
 					t->req->resolved->parsed.layers[i].digest.text);
+		if (lane->raw_left > 0)
+			return bad_hint(t, i);
+		if (!lane->ended)
+			continue; /* its last bytes are on their way to the store */
 		worker_free(lane->worker);
 		lane->worker = NULL;
 		lane->verified = true;
@@ -231,6 +280,8 @@ static void start_lanes(struct transfer *t)
 	t->lanes = xcalloc(t->n, sizeof *t->lanes);
 	for (size_t i = 0; i < t->n; i++) {
 		t->lanes[i].left = t->req->resolved->parsed.layers[i].size;
+		t->lanes[i].raw_left = t->req->image->layers[i].raw_bytes;
+		t->lanes[i].raw = t->lanes[i].raw_left > 0;
 		t->result->n_fetched += !t->req->skip[i];
 	}
 }

@@ -25,6 +25,7 @@ struct transfer_result {
 	size_t n_fetched;
 	int64_t bytes;
 	bool bad_bytes; /* set with ERR_REFUSED: the transfer, not the image, may be to blame */
+	bool bad_hint;  /* a layer's raw_bytes was not its size: without hints it may work */
 };
 
 /* Runs on the loop until the store has committed. The engine holds nothing of it otherwise. */

@@ -50,6 +50,12 @@ static char *blob_name(enum load_layout layout, const char *digest, const char *
 					 : xasprintf("%s%s", hex_of(digest), suffix);
 }
 
+/* What its entry holds. */
+static int64_t entry_bytes(const struct store_layer *l)
+{
+	return l->raw_bytes > 0 ? l->raw_bytes : l->size_bytes;
+}
+
 static void stage(struct load_archive *a, const void *bytes, size_t len)
 {
 	size_t tail = (a->head + a->len) % LOAD_ARCHIVE_STAGED_BYTES;
@@ -87,10 +93,10 @@ static void enter_layer(struct load_archive *a)
 		const struct store_layer *l = &a->image->layers[a->layer];
 		if (a->left_out[a->layer])
 			continue;
-		a->left = l->size_bytes;
+		a->left = entry_bytes(l);
 		if (!a->repeated[a->layer]) {
 			CLEANUP(freep) char *name = blob_name(a->layout, l->digest, ".tar");
-			stage_header(a, name, l->size_bytes);
+			stage_header(a, name, entry_bytes(l));
 		}
 		if (a->left)
 			return;
@@ -100,7 +106,7 @@ static void enter_layer(struct load_archive *a)
 static void leave_layer(struct load_archive *a)
 {
 	if (!a->repeated[a->layer])
-		stage(a, zeros, tar_padding(a->image->layers[a->layer].size_bytes));
+		stage(a, zeros, tar_padding(entry_bytes(&a->image->layers[a->layer])));
 	a->layer++;
 	enter_layer(a);
 }
@@ -113,7 +119,7 @@ static int check_layers(const struct store_image *image, struct err *err)
 		return err_set(err, ERR_LIMIT, "%zu layers, more than %d", image->n_layers, LAYERS_MAX);
 	for (size_t i = 0; i < image->n_layers; i++) {
 		CLEANUP(freep) char *name = blob_name(LOAD_OCI_LAYOUT, image->layers[i].digest, "");
-		if (tar_header(name, image->layers[i].size_bytes, header, err) < 0)
+		if (tar_header(name, entry_bytes(&image->layers[i]), header, err) < 0)
 			return err_wrap(err, "layer %zu", i + 1);
 	}
 	return 0;

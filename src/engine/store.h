@@ -16,6 +16,7 @@ struct store_layer {
 	char diff_id[72];
 	char chain_id[72];
 	int64_t size_bytes; /* of the blob */
+	int64_t raw_bytes;  /* > 0: it is fed inflated, and is of that size; only where takes_raw() */
 	enum store_compression compression;
 	const char *media_type;
 };
@@ -45,6 +46,8 @@ struct store {
 	const char *name; /* "load": what status and bench print */
 	/* The image ID that the engine will give it: config digest (classic, Podman) or top digest (containerd store). */
 	void (*image_id)(struct docker *d, const struct store_image *image, char out[80]);
+	/* Inflated layers are accepted too, where their size is known beforehand: the engine then need not inflate. */
+	bool (*takes_raw)(struct docker *d);
 	/* present[i]: the engine has the layer with chain ID i. */
 	int (*present)(struct docker *d, const struct store_image *image, bool *present, struct err *err);
 	/* Begins; skip[i] layers are left out. */
@@ -52,7 +55,7 @@ struct store {
 		     store_event_fn *event, void *arg, struct store_session **out, struct err *err);
 	/* The layer whose bytes are wanted now, or -1: all have been taken. */
 	ssize_t (*wants)(const struct store_session *s);
-	/* Offers compressed bytes of that layer: how many were taken (0: event will come), -1 when the engine ended it. */
+	/* Offers bytes of that layer: how many were taken (0: event will come), -1 when the engine ended it. */
 	ssize_t (*feed)(struct store_session *s, const void *bytes, size_t len, struct err *err);
 	/*
 	 * All layers have been taken and every digest and diff_id is verified: hands over what makes the image exist, waits for

@@ -39,6 +39,12 @@ static void load_image_id(struct docker *d, const struct store_image *image, cha
 	(void)snprintf(out, 80, "%s", names_top(d) ? image->top.digest : image->config.digest);
 }
 
+/* An OCI layout names layers by the digest of their compressed bytes. */
+static bool load_takes_raw(struct docker *d)
+{
+	return !names_top(d);
+}
+
 /* Podman's loader reads every file that manifest.json names. */
 static int present_of_engine(struct docker *d, const struct store_image *image, bool *present, struct err *err)
 {
@@ -245,6 +251,7 @@ static void load_end(struct store_session *s)
 const struct store store_load = {
 	.name = "load",
 	.image_id = load_image_id,
+	.takes_raw = load_takes_raw,
 	.present = present_of_engine,
 	.begin = load_begin,
 	.wants = load_wants,

@@ -52,6 +52,27 @@ static const struct inflate_decoder *const decoders[] = {
 	[INFLATE_ZSTD] = &inflate_zstd,
 };
 
+enum inflate_format inflate_detect(const void *bytes, size_t len)
+{
+	static const struct {
+		const char *magic;
+		size_t len;
+		enum inflate_format format;
+	} magics[] = {
+		{ "\x1f\x8b\x08", 3, INFLATE_GZIP },     /* RFC 1952 §2.3.1 */
+		{ "\x28\xb5\x2f\xfd", 4, INFLATE_ZSTD }, /* RFC 8878 §3.1.1 */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(magics); i++)
+		if (len >= magics[i].len && memcmp(bytes, magics[i].magic, magics[i].len) == 0)
+			return magics[i].format;
+	/* A zstd stream may begin with a skippable frame: 0x184D2A50 to 0x184D2A5F, little-endian. */
+	const uint8_t *b = bytes;
+	if (len >= 4 && (b[0] & 0xf0) == 0x50 && b[1] == 0x2a && b[2] == 0x4d && b[3] == 0x18)
+		return INFLATE_ZSTD;
+	return INFLATE_PLAIN;
+}
+
 int inflate_new(enum inflate_format format, struct inflate **out, struct err *err)
 {
 	if ((size_t)format >= ARRAY_LEN(decoders))

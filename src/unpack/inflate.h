@@ -13,6 +13,13 @@
 
 enum inflate_format { INFLATE_PLAIN, INFLATE_GZIP, INFLATE_ZSTD };
 
+/*
+ * What the first bytes of a layer are, whatever its media type says: engines look at the bytes too. `len` bytes of
+ * it are known; INFLATE_DETECT_BYTES are enough. Pure.
+ */
+#define INFLATE_DETECT_BYTES 4
+enum inflate_format inflate_detect(const void *bytes, size_t len);
+
 struct inflate;
 int inflate_new(enum inflate_format format, struct inflate **out, struct err *err) MUST_CHECK;
 void inflate_free(struct inflate *x);

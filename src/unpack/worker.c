@@ -14,16 +14,22 @@
 const char *worker_program = "/proc/self/exe";
 int64_t worker_stall_ms = WORKER_STALL_MS;
 
+/* Emitted bytes taken from the pipe at once. */
+#define OUTPUT_BYTES (256 * KIB)
+
 struct worker {
 	struct loop *loop;
 	worker_event_fn *event;
 	void *arg;
 
 	struct worker_child child; /* data_fd -1: closed by either side */
-	struct loop_watch *data_watch, *result_watch;
+	struct loop_watch *data_watch, *result_watch, *output_watch;
 	struct loop_timer *stall_timer;
 	struct worker_record record;
 	size_t record_len;
+
+	uint8_t *output;                /* of one that emits: what was read and not consumed */
+	size_t output_start, output_end;
 
 	int64_t fed_bytes, taken_bytes; /* taken: as of the last look of the stall clock */
 	bool input_ended;               /* worker_end_input() was called */
@@ -64,6 +70,14 @@ static void release(struct worker *w)
 	closep(&w->child.result_fd);
 	w->child.result_fd = -1;
 	close_data(w);
+}
+
+static void close_output(struct worker *w)
+{
+	loop_unwatch(w->output_watch);
+	w->output_watch = NULL;
+	closep(&w->child.output_fd);
+	w->child.output_fd = -1;
 }
 
 static void finish(struct worker *w)
@@ -119,7 +133,26 @@ static void on_room(void *arg, uint32_t events)
 	w->event(w->arg);
 }
 
+static void on_output(void *arg, uint32_t events)
+{
+	struct worker *w = arg;
+
+	(void)events;
+	loop_watch_change(w->output_watch, 0); /* until there is room for it again */
+	w->event(w->arg);
+}
+
 static void arm_stall_timer(struct worker *w);
+
+/* Its output waits to be read, and so it may wait too. */
+static bool waits_for_us(const struct worker *w)
+{
+	int unread = 0;
+
+	if (w->child.output_fd >= 0)
+		(void)ioctl(w->child.output_fd, FIONREAD, &unread);
+	return unread > 0 || w->output_start < w->output_end;
+}
 
 /* Progress is what has left the pipe. */
 static void on_stall_timer(void *arg)
@@ -131,7 +164,7 @@ static void on_stall_timer(void *arg)
 	if (w->child.data_fd >= 0)
 		(void)ioctl(w->child.data_fd, FIONREAD, &unread);
 	int64_t taken = w->fed_bytes - unread;
-	bool owes_us = unread > 0 || w->input_ended;
+	bool owes_us = (unread > 0 || w->input_ended) && !waits_for_us(w);
 	if (owes_us && taken == w->taken_bytes) {
 		w->stalled = true;
 		(void)kill(w->child.pid, SIGKILL); /* the end of the result pipe brings us to finish() */
@@ -146,7 +179,18 @@ static void arm_stall_timer(struct worker *w)
 	w->stall_timer = loop_timer_start(w->loop, worker_stall_ms, on_stall_timer, w);
 }
 
-int worker_start(struct loop *loop, enum inflate_format format, worker_event_fn *event, void *arg,
+static int watch_all(struct worker *w, struct err *err)
+{
+	if (loop_watch_fd(w->loop, w->child.result_fd, EPOLLIN, on_result, w, &w->result_watch, err) < 0 ||
+	    loop_watch_fd(w->loop, w->child.data_fd, 0, on_room, w, &w->data_watch, err) < 0)
+		return -1;
+	if (w->child.output_fd < 0)
+		return 0;
+	w->output = xmalloc(OUTPUT_BYTES);
+	return loop_watch_fd(w->loop, w->child.output_fd, EPOLLIN, on_output, w, &w->output_watch, err);
+}
+
+int worker_start(struct loop *loop, enum inflate_format format, bool emit, worker_event_fn *event, void *arg,
 		 struct worker **out, struct err *err)
 {
 	struct worker *w = xcalloc(1, sizeof *w);
@@ -156,12 +200,11 @@ int worker_start(struct loop *loop, enum inflate_format format, worker_event_fn 
 	w->loop = loop;
 	w->event = event;
 	w->arg = arg;
-	if (worker_spawn(worker_program, format, &w->child, err) < 0) {
+	if (worker_spawn(worker_program, format, emit, &w->child, err) < 0) {
 		free(w);
 		return -1;
 	}
-	if (loop_watch_fd(loop, w->child.result_fd, EPOLLIN, on_result, w, &w->result_watch, err) < 0 ||
-	    loop_watch_fd(loop, w->child.data_fd, 0, on_room, w, &w->data_watch, err) < 0) {
+	if (watch_all(w, err) < 0) {
 		worker_free(w);
 		return -1;
 	}
@@ -175,8 +218,10 @@ void worker_free(struct worker *w)
 	if (!w)
 		return;
 	release(w);
+	close_output(w);
 	if (w->child.pid > 0)
 		(void)reap(w); /* nobody asks any more */
+	free(w->output);
 	free(w);
 }
 
@@ -224,4 +269,40 @@ int worker_result(struct worker *w, struct worker_result *out, struct err *err)
 	}
 	*out = w->result;
 	return 0;
+}
+
+static void read_output(struct worker *w)
+{
+	ssize_t n;
+
+	do
+		n = read(w->child.output_fd, w->output, OUTPUT_BYTES);
+	while (n < 0 && errno == EINTR);
+	if (n > 0)
+		w->output_end = (size_t)n;
+	else if (n < 0 && errno == EAGAIN)
+		loop_watch_change(w->output_watch, EPOLLIN);
+	else
+		close_output(w);
+}
+
+void worker_peek(struct worker *w, const void **bytes, size_t *len)
+{
+	if (w->output_start == w->output_end) {
+		w->output_start = w->output_end = 0;
+		if (w->child.output_fd >= 0)
+			read_output(w);
+	}
+	*bytes = w->output + w->output_start;
+	*len = w->output_end - w->output_start;
+}
+
+void worker_consume(struct worker *w, size_t len)
+{
+	w->output_start += len;
+}
+
+bool worker_output_ended(const struct worker *w)
+{
+	return w->child.output_fd < 0 && w->output_start == w->output_end;
 }

@@ -28,9 +28,12 @@ struct worker_result {
 	int64_t size_bytes;            /* inflated */
 };
 
-/* event: from the loop, when the worker can take bytes again or has ended. Must not wait. */
+/*
+ * emit: the inflated bytes come back, through worker_peek(). event: from the loop, when the worker can
+ * take bytes again, has some, or has ended. Must not wait.
+ */
 typedef void worker_event_fn(void *arg);
-int worker_start(struct loop *loop, enum inflate_format format, worker_event_fn *event, void *arg,
+int worker_start(struct loop *loop, enum inflate_format format, bool emit, worker_event_fn *event, void *arg,
 		 struct worker **out, struct err *err) MUST_CHECK;
 /* Kills it if it still runs; reaps. */
 void worker_free(struct worker *w);
@@ -41,6 +44,15 @@ void worker_free(struct worker *w);
  */
 ssize_t worker_feed(struct worker *w, const void *bytes, size_t len, struct err *err) MUST_CHECK;
 void worker_end_input(struct worker *w);
+
+/*
+ * Of a worker that emits: inflated bytes in order; *len 0 when there are none now (event() will come). Unverified
+ * until worker_result() is good. Valid until the next call.
+ */
+void worker_peek(struct worker *w, const void **bytes, size_t *len);
+void worker_consume(struct worker *w, size_t len);
+/* All that it will ever emit has been consumed; its result may still be on the way. */
+bool worker_output_ended(const struct worker *w);
 
 /* 0 with *out, ERR_REFUSED etc. from the worker, or 1 while it still works. */
 int worker_result(struct worker *w, struct worker_result *out, struct err *err) MUST_CHECK;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "base/mem.h"
 #include "unpack/jail.h"
 
@@ -18,6 +19,7 @@
 struct job {
 	enum inflate_format format;
 	pid_t parent;
+	bool emit;
 	struct inflate *inflate;
 	struct sha256 *hash;
 	int64_t size_bytes;
@@ -37,7 +39,8 @@ static int parse(struct job *job, int argc, char **argv, struct err *err)
 {
 	long format, parent;
 
-	if (argc != 3 || parse_number(argv[1], INFLATE_ZSTD, &format) < 0 ||
+	job->emit = argc == 4 && streq(argv[3], "emit");
+	if ((argc != 3 && !job->emit) || parse_number(argv[1], INFLATE_ZSTD, &format) < 0 ||
 	    parse_number(argv[2], INT32_MAX, &parent) < 0)
 		return err_set(err, ERR_USAGE, "this is a process that berth starts by itself");
 	job->format = (enum inflate_format)format;
@@ -54,7 +57,7 @@ static int hash_piece(void *arg, const void *bytes, size_t len, struct err *err)
 			       (long long)(WORKER_OUTPUT_MAX_BYTES / (int64_t)GIB));
 	job->size_bytes += (int64_t)len;
 	sha256_update(job->hash, bytes, len);
-	return 0;
+	return job->emit ? fs_write_all(WORKER_OUTPUT_FD, bytes, len, err) : 0;
 }
 
 /* OpenSSL looks for configuration and CPU features at first use: let it, while it can. */
@@ -69,13 +72,13 @@ static void warm_up(struct job *job)
 
 static int prepare(struct job *job, struct err *err)
 {
-	static const int keep[] = { WORKER_DATA_FD, WORKER_RESULT_FD };
+	static const int keep[] = { WORKER_DATA_FD, WORKER_RESULT_FD, WORKER_OUTPUT_FD };
 
 	if (inflate_new(job->format, &job->inflate, err) < 0)
 		return -1;
 	job->hash = sha256_new();
 	warm_up(job);
-	if (jail_enter(keep, ARRAY_LEN(keep), err) < 0)
+	if (jail_enter(keep, ARRAY_LEN(keep) - !job->emit, err) < 0)
 		return -1;
 	/* The death signal counts from the moment it was asked for. */
 	if (getppid() != job->parent)

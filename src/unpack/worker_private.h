@@ -9,6 +9,7 @@
 /* Descriptors of the child. */
 #define WORKER_DATA_FD 0
 #define WORKER_RESULT_FD 1
+#define WORKER_OUTPUT_FD 2 /* of one that emits */
 
 #define WORKER_RECORD_MAGIC 0x4b524f57u
 #define WORKER_MESSAGE_BYTES 256
@@ -30,6 +31,7 @@ struct worker_child {
 	pid_t pid;
 	int data_fd;   /* written by the parent, non-blocking */
 	int result_fd; /* read by the parent, non-blocking */
+	int output_fd; /* the same; -1: it does not emit */
 };
 
 /* What is started: /proc/self/exe. Tests put a program that misbehaves here. */
@@ -38,7 +40,7 @@ extern const char *worker_program;
 extern int64_t worker_stall_ms;
 
 /* Starts `program` as a worker, with an empty environment and no descriptor of ours. */
-int worker_spawn(const char *program, enum inflate_format format, struct worker_child *out,
+int worker_spawn(const char *program, enum inflate_format format, bool emit, struct worker_child *out,
 		 struct err *err) MUST_CHECK;
 
 /* What the child's record (len bytes of it came) and wait status mean: 0 with *out, or -1. Pure. */

@@ -39,10 +39,10 @@ static int set_nonblocking(int fd, struct err *err)
  * posix_spawn() because the process has a second thread: between fork and exec nothing of ours runs. A process
  * group of its own keeps a terminal's Ctrl-C for the parent, which then ends its workers itself.
  */
-static int start(const char *program, enum inflate_format format, int data, int result, pid_t *pid)
+static int start(const char *program, enum inflate_format format, int data, int result, int output, pid_t *pid)
 {
 	char format_arg[4], parent_arg[16];
-	char *const argv[] = { (char *)WORKER_ARGV0, format_arg, parent_arg, NULL };
+	char *const argv[] = { (char *)WORKER_ARGV0, format_arg, parent_arg, output >= 0 ? (char *)"emit" : NULL, NULL };
 	char *const environment[] = { NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
@@ -60,6 +60,7 @@ static int start(const char *program, enum inflate_format format, int data, int 
 		abort();
 	int error = posix_spawn_file_actions_adddup2(&actions, data, WORKER_DATA_FD) ?:
 		    posix_spawn_file_actions_adddup2(&actions, result, WORKER_RESULT_FD) ?:
+		    (output >= 0 ? posix_spawn_file_actions_adddup2(&actions, output, WORKER_OUTPUT_FD) : 0) ?:
 		    posix_spawnattr_setsigmask(&attributes, &none) ?:
 		    posix_spawnattr_setsigdefault(&attributes, &all) ?:
 		    posix_spawnattr_setpgroup(&attributes, 0) ?:
@@ -71,24 +72,28 @@ static int start(const char *program, enum inflate_format format, int data, int 
 	return error;
 }
 
-int worker_spawn(const char *program, enum inflate_format format, struct worker_child *out, struct err *err)
+int worker_spawn(const char *program, enum inflate_format format, bool emit, struct worker_child *out,
+		 struct err *err)
 {
-	CLEANUP(close_pair) struct pipe_pair data = { -1, -1 }, result = { -1, -1 };
+	CLEANUP(close_pair) struct pipe_pair data = { -1, -1 }, result = { -1, -1 }, output = { -1, -1 };
 	pid_t pid;
 
 	/* An exec'd child closes what is O_CLOEXEC, so no worker holds another's pipe open. */
-	if (open_pair(&data, err) < 0 || open_pair(&result, err) < 0)
+	if (open_pair(&data, err) < 0 || open_pair(&result, err) < 0 || (emit && open_pair(&output, err) < 0))
 		return -1;
 	/* Less is allowed too: pipe(7), pipe-user-pages-soft. */
 	(void)fcntl(data.write_end, F_SETPIPE_SZ, (int)WORKER_PIPE_BYTES);
-	if (set_nonblocking(data.write_end, err) < 0 || set_nonblocking(result.read_end, err) < 0)
+	if (emit)
+		(void)fcntl(output.write_end, F_SETPIPE_SZ, (int)WORKER_PIPE_BYTES);
+	if (set_nonblocking(data.write_end, err) < 0 || set_nonblocking(result.read_end, err) < 0 ||
+	    (emit && set_nonblocking(output.read_end, err) < 0))
 		return -1;
 
-	int error = start(program, format, data.read_end, result.write_end, &pid);
+	int error = start(program, format, data.read_end, result.write_end, output.write_end, &pid);
 	if (error)
 		return err_sys(err, error, "starting an unpack worker (%s)", program);
-	*out = (struct worker_child){ pid, data.write_end, result.read_end };
-	data.write_end = result.read_end = -1;
+	*out = (struct worker_child){ pid, data.write_end, result.read_end, output.read_end };
+	data.write_end = result.read_end = output.read_end = -1;
 	return 0;
 }
 
