@@ -3,7 +3,7 @@
  * Loads the image TOP_DIGEST of an OCI layout directory into an engine through the store interface, as a pull
  * would, and says how that went in one line of JSON. NAME is fully qualified, with a tag or a digest.
  * Options: whole (ask for no layer to be left out), claim=N (leave out the first N layers whatever the engine
- * has), cut=N (end the session after N bytes of layers).
+ * has), cut=N (end the session after N bytes of layers), slow (half-way say "half" and wait for an event).
  */
 #include <fcntl.h>
 #include <unistd.h>
@@ -15,7 +15,7 @@
 #include "engine/store.h"
 #include "oci/manifest.h"
 
-#define PIECE_BYTES (256 * KIB)
+#define PIECE_BYTES (64 * KIB)
 
 struct driver {
 	const char *layout;
@@ -25,7 +25,7 @@ struct driver {
 	struct store_image image;
 	struct store_layer *layers;
 	struct buf top, manifest, config;
-	bool whole, event;
+	bool whole, event, slow;
 	bool *skip;
 	size_t claim;
 	int64_t cut; /* -1: never */
@@ -122,6 +122,23 @@ static bool had_event(void *arg)
 	return ((struct driver *)arg)->event;
 }
 
+static int64_t bytes_to_feed(const struct driver *d)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < d->image.n_layers; i++)
+		sum += d->skip[i] ? 0 : d->layers[i].size_bytes;
+	return sum;
+}
+
+static int pause_half_way(struct driver *d, struct err *err)
+{
+	d->slow = d->event = false;
+	(void)puts("half");
+	(void)fflush(stdout);
+	return loop_wait(d->loop, had_event, d, clock_mono_ms() + 30000, err);
+}
+
 /* 1: cut on request. */
 static int feed_piece(struct driver *d, struct store_session *s, const char *bytes, size_t len, struct err *err)
 {
@@ -131,6 +148,8 @@ static int feed_piece(struct driver *d, struct store_session *s, const char *byt
 			offer = (size_t)(d->cut - d->fed);
 		if (!offer)
 			return 1;
+		if (d->slow && d->fed > bytes_to_feed(d) / 2 && pause_half_way(d, err) < 0)
+			return -1;
 		d->event = false;
 		ssize_t n = store_load.feed(s, bytes, offer, err);
 		if (n < 0)
@@ -196,6 +215,7 @@ static int run(struct driver *d, char **argv, struct err *err)
 	d->image.name = strchr(argv[4], '@') ? NULL : argv[4];
 	for (char **o = argv + 5; *o; o++) {
 		d->whole |= streq(*o, "whole");
+		d->slow |= streq(*o, "slow");
 		if (skip_prefix(*o, "cut="))
 			d->cut = strtoll(*o + 4, NULL, 10);
 		if (skip_prefix(*o, "claim="))
