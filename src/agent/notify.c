@@ -3,10 +3,14 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+
+/* While an instance boots, systemd's queue can be full; a READY=1 that is lost would cost the service its life. */
+#define NOTIFY_PATIENCE_MS 2000
 
 static bool socket_address(struct sockaddr_un *addr, socklen_t *len)
 {
@@ -34,9 +38,11 @@ void notify_send(const char *fmt, ...)
 	va_start(args, fmt);
 	CLEANUP(freep) char *text = xvasprintf(fmt, args);
 	va_end(args);
-	CLEANUP(closep) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd >= 0)
-		(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&addr, len);
+	CLEANUP(closep) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	const struct timeval patience = { .tv_sec = NOTIFY_PATIENCE_MS / 1000 };
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) < 0)
+		return;
+	(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&addr, len);
 }
 
 static int64_t number_of(const char *variable)

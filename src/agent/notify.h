@@ -4,7 +4,10 @@
 
 #include "base/base.h"
 
-/* Sends lines such as "READY=1\nSTATUS=…" to $NOTIFY_SOCKET. Delivery is best effort, as sd_notify's is. */
+/*
+ * Sends lines such as "READY=1\nSTATUS=…" to $NOTIFY_SOCKET. Delivery is best effort, as sd_notify's is; a full
+ * queue is waited for, for two seconds at most.
+ */
 void notify_send(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* Milliseconds between the keep-alives that systemd expects of this process, or 0: none. */

@@ -10,8 +10,11 @@
 
 /* The listener's thread turns twice a second. */
 #define WATCHDOG_LISTENER_MS 5000
-/* Longer than any single call to Docker may take (DOCKER_TIMEOUT_MS), with room for a slow disk. */
-#define WATCHDOG_MAIN_LINE_MS (3 * DOCKER_TIMEOUT_MS)
+/*
+ * Longer than whatever the main line rightly waits for: a Docker that boots, a load that it digests, an app's own
+ * stop timeout, a drain, a HEALTHCHECK. A main line that blocks is seen at once: then the loop does not turn.
+ */
+#define WATCHDOG_MAIN_LINE_MS 3600000
 
 struct watchdog;
 
