@@ -1,14 +1,17 @@
 #include "agent/progress.h"
 
+#include <stdarg.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/text.h"
 
 #define BAR_WIDTH 24
 #define ROWS_MAX 24 /* a terminal's height: more layers share one line */
+#define ROW_MAX 256  /* bytes of a row, also on a wider terminal */
 #define RATE_WINDOW_MS 2000
 
 struct layer {
@@ -43,11 +46,12 @@ const char *size_text(int64_t bytes, char out[SIZE_TEXT_MAX])
 	double v = (double)bytes;
 	size_t u = 0;
 
-	while (v >= 1000 && u + 1 < ARRAY_LEN(units)) {
+	/* What would round up to "1000 kB" is "1.0 MB", and "10.0 kB" is "10 kB". */
+	while (v >= 999.5 && u + 1 < ARRAY_LEN(units)) {
 		v /= 1000;
 		u++;
 	}
-	(void)snprintf(out, SIZE_TEXT_MAX, u && v < 10 ? "%.1f %s" : "%.0f %s", v, units[u]);
+	(void)snprintf(out, SIZE_TEXT_MAX, u && v < 9.95 ? "%.1f %s" : "%.0f %s", v, units[u]);
 	return out;
 }
 
@@ -95,18 +99,31 @@ static void update_rate(struct progress *p, int64_t now, int64_t received)
 	}
 }
 
-static void draw_row(const struct layer *l)
+/* One row, cut at the terminal's edge: a row that wraps would be two, and clear_rows() counts one. */
+static void put_row(size_t columns, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void put_row(size_t columns, const char *fmt, ...)
 {
-	char received[SIZE_TEXT_MAX], size[SIZE_TEXT_MAX];
-	int filled = l->size > 0 ? (int)(l->received * BAR_WIDTH / l->size) : BAR_WIDTH;
+	char row[ROW_MAX];
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(row, sizeof row, fmt, args);
+	va_end(args);
+	text_clean(row);
+	fprintf(stderr, "%.*s\n", (int)columns, row);
+}
+
+static void draw_layer(const struct layer *l, size_t columns)
+{
+	char received[SIZE_TEXT_MAX], size[SIZE_TEXT_MAX], bar[BAR_WIDTH + 1] = "";
+	int64_t filled = l->size > 0 ? l->received * BAR_WIDTH / l->size : BAR_WIDTH;
 
 	if (l->step == LAYER_PRESENT || l->step == LAYER_VERIFIED)
 		filled = BAR_WIDTH;
-	fprintf(stderr, "  %s [", l->id);
 	for (int i = 0; i < BAR_WIDTH; i++)
-		fputc(i < filled ? '=' : i == filled ? '>' : ' ', stderr);
-	fprintf(stderr, "] %7s / %-7s %s\n", size_text(l->received, received), size_text(l->size, size),
-		step_names[l->step]);
+		bar[i] = i < filled ? '=' : i == filled ? '>' : ' ';
+	put_row(columns, "  %s [%s] %7s / %-7s %s", l->id, bar, size_text(l->received, received),
+		size_text(l->size, size), step_names[l->step]);
 }
 
 static void draw_bars(void *arg)
@@ -115,19 +132,21 @@ static void draw_bars(void *arg)
 	char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX], r[SIZE_TEXT_MAX];
 	struct winsize ws = { 0 };
 	int64_t received, size;
-	size_t room = ROWS_MAX, rows = 0;
+	size_t room = ROWS_MAX, columns = ROW_MAX, rows = 0;
 
 	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_row > 4)
 		room = (size_t)ws.ws_row - 3;
+	if (ws.ws_col > 1)
+		columns = (size_t)ws.ws_col - 1;
 	totals(p, &received, &size);
 	for (size_t i = 0; i < p->n && rows + 1 < room; i++) {
 		/* With more layers than rows, those at rest give way. */
 		if (p->n >= room && p->layers[i].step != LAYER_FETCHING)
 			continue;
-		draw_row(&p->layers[i]);
+		draw_layer(&p->layers[i], columns);
 		rows++;
 	}
-	fprintf(stderr, "  %zu of %zu layers, %s of %s, %s/s%s%s\n", verified(p), p->n, size_text(received, a),
+	put_row(columns, "  %zu of %zu layers, %s of %s, %s/s%s%s", verified(p), p->n, size_text(received, a),
 		size_text(size, b), size_text(p->rate, r), *p->activity ? "; " : "", p->activity);
 	p->drawn_rows = rows + 1;
 	fflush(stderr);
@@ -162,13 +181,21 @@ static void redraw(struct progress *p, bool now_please)
 	draw_bars(p);
 }
 
+/* A terminal that can move its cursor. */
+static bool on_terminal(void)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(STDERR_FILENO) && !streq(term, "dumb");
+}
+
 struct progress *progress_new(const struct options *options)
 {
 	struct progress *p = xcalloc(1, sizeof *p);
 
 	p->style = opt_flag(options, OPT_QUIET)	 ? STYLE_NONE
 		   : log_format() == LOG_JSON	 ? STYLE_JSON
-		   : isatty(STDERR_FILENO)	 ? STYLE_BARS
+		   : on_terminal()		 ? STYLE_BARS
 						 : STYLE_LINES;
 	return p;
 }
