@@ -4,6 +4,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "oci/digest.h"
 
 #define RECORD_MAX_BYTES (1 * MIB)
 
@@ -73,8 +74,12 @@ bool record_digest(const char *state_dir, const char *image_id, char digest[72])
 
 	for (const struct json *row = json_first(json_get(doc, "images")); row; row = json_next(row)) {
 		const char *found = json_string(json_get(row, "digest"));
-		if (found && streq(json_string(json_get(row, "id")), image_id)) {
-			(void)snprintf(digest, 72, "%s", found);
+		struct digest d;
+		struct err ignored;
+		/* It becomes a label: a damaged one is as good as none. */
+		if (found && streq(json_string(json_get(row, "id")), image_id) &&
+		    digest_parse(found, strlen(found), &d, &ignored) == 0) {
+			memcpy(digest, d.text, sizeof d.text);
 			return true;
 		}
 	}
