@@ -22,7 +22,7 @@ int duration_parse(const char *text, int64_t *ms_out, struct err *err)
 				*ms_out = n * units[i].ms;
 				return 0;
 			}
-	return err_set(err, ERR_USAGE, "'%s' is not a time such as 500ms, 2s or 5m", text);
+	return err_set(err, ERR_USAGE, "'%.100s' is not a time such as 500ms, 2s or 5m", text);
 }
 
 static int parse_count(const char *text, int64_t *out, struct err *err)
@@ -31,7 +31,7 @@ static int parse_count(const char *text, int64_t *out, struct err *err)
 	long n = strtol(text, NULL, 10);
 
 	if (!digits || text[digits] || n < 1 || n > COUNT_MAX)
-		return err_set(err, ERR_USAGE, "'%s' is not a number from 1 to %d", text, COUNT_MAX);
+		return err_set(err, ERR_USAGE, "'%.100s' is not a number from 1 to %d", text, COUNT_MAX);
 	*out = n;
 	return 0;
 }
@@ -48,7 +48,7 @@ static int parse_flag(const char *text, int64_t *out, struct err *err)
 			*out = words[i].value;
 			return 0;
 		}
-	return err_set(err, ERR_USAGE, "'%s' is neither true nor false", text);
+	return err_set(err, ERR_USAGE, "'%.100s' is neither true nor false", text);
 }
 
 static int check_choice(const char *text, const char *choices, struct err *err)
@@ -61,7 +61,7 @@ static int check_choice(const char *text, const char *choices, struct err *err)
 			return 0;
 		p += n;
 		if (!*p)
-			return err_set(err, ERR_USAGE, "'%s' is not one of %s", text, choices);
+			return err_set(err, ERR_USAGE, "'%.100s' is not one of %s", text, choices);
 	}
 }
 
@@ -72,7 +72,7 @@ static int check_value(const struct option_row *row, const char *text, int64_t *
 		if (duration_parse(text, number, err) < 0)
 			return -1;
 		if (*number < row->least_ms)
-			return err_set(err, ERR_USAGE, "'%s' is less than %lldms", text, (long long)row->least_ms);
+			return err_set(err, ERR_USAGE, "'%.100s' is less than %lldms", text, (long long)row->least_ms);
 		return 0;
 	case OPTION_COUNT:
 		return parse_count(text, number, err);

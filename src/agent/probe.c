@@ -77,11 +77,11 @@ int probe_parse(const char *text, struct probe *out, struct err *err)
 			continue;
 		struct probe p = { .kind = forms[i].kind };
 		if (forms[i].parse(rest, &p, err) < 0)
-			return err_wrap(err, "--probe %s", text);
+			return err_wrap(err, "--probe %.100s", text);
 		*out = p;
 		return 0;
 	}
-	return err_set(err, ERR_USAGE, "--probe %s: not http://:PORT/PATH, tcp://:PORT, docker or none", text);
+	return err_set(err, ERR_USAGE, "--probe %.100s: not http://:PORT/PATH, tcp://:PORT, docker or none", text);
 }
 
 void probe_clear(struct probe *p)
@@ -295,7 +295,7 @@ static int ask_docker(struct context *c, const struct container_state *state, bo
 
 	if (streq(state->health, "healthy") || streq(state->health, "unhealthy")) {
 		*passed = streq(state->health, "healthy");
-		(void)snprintf(reason, PROBE_REASON_SIZE, "HEALTHCHECK: unhealthy%s%.200s",
+		(void)snprintf(reason, PROBE_REASON_SIZE, "HEALTHCHECK: %s%s%.200s", state->health,
 			       *state->health_log ? ": " : "", state->health_log);
 		return 0;
 	}
