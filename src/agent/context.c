@@ -69,8 +69,8 @@ static int open_all(struct context *c, int64_t imds_patience_ms, struct err *err
 	    imds_new(c->http, c->loop, imds_patience_ms, &c->imds, err) < 0)
 		return -1;
 	c->credentials = credentials_new(c->http, c->loop, c->imds);
-	/* A command without that option does not talk to Docker. */
-	return docker_host ? docker_new(c->http, c->loop, docker_host, &c->docker, err) : 0;
+	bool wants_docker = option_table[OPT_DOCKER_HOST].commands & c->options->command;
+	return wants_docker ? docker_new(c->http, c->loop, docker_host, &c->docker, err) : 0;
 }
 
 int context_open(struct context *c, const struct options *options, int64_t imds_patience_ms, struct err *err)

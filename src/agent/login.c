@@ -186,6 +186,13 @@ static int from_ecr(struct context *c, const struct ecr_host *host, struct regis
 	return 0;
 }
 
+bool login_is_basic(const struct reference *ref)
+{
+	struct ecr_host ecr;
+
+	return ecr_host_parse(ref->host, &ecr) && !ecr.is_public;
+}
+
 int login_registry(void *arg, bool refresh, struct registry_login *out, struct err *err)
 {
 	struct login *l = arg;

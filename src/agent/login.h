@@ -18,6 +18,9 @@ struct login {
 /* A registry_login_fn; arg is a struct login. */
 int login_registry(void *arg, bool refresh, struct registry_login *out, struct err *err) MUST_CHECK;
 
+/* True where the registry is known to want Basic: Amazon's private ones. */
+bool login_is_basic(const struct reference *ref);
+
 /* Checks --registry-user and --registry-password without any network: ERR_CONFIG, ERR_USAGE. */
 int login_check(const struct options *options, struct err *err) MUST_CHECK;
 

@@ -285,7 +285,7 @@ int options_parse(struct options *o, unsigned int command, int argc, char **argv
 {
 	struct words words = { .v = argv, .n = argc, .at = 1 };
 
-	*o = (struct options){ 0 };
+	*o = (struct options){ .command = command };
 	if (parse_flags(o, command, &words, positional, err) < 0)
 		return -1;
 	if (command & (CMD_UP | CMD_PULL) && positional->n && image_argument(o, positional->v[0], err) < 0)

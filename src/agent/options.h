@@ -119,6 +119,7 @@ struct options {
 		int64_t number;     /* of durations, counts and flags */
 	} v[OPT__COUNT];
 	struct strv sources; /* owns what `source` points at */
+	unsigned int command;        /* whose they are: a command_bit */
 };
 
 /*

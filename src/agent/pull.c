@@ -127,7 +127,12 @@ static void on_deadline(void *arg)
 static int resolve(struct job *j, int64_t deadline_ms, struct err *err)
 {
 	struct deadline d = { .loop = j->context->loop };
-	struct registry_config config = { .ref = j->ref, .login = login_registry, .login_arg = &j->login };
+	struct registry_config config = {
+		.ref = j->ref,
+		.login = login_registry,
+		.login_arg = &j->login,
+		.basic_at_once = login_is_basic(j->ref),
+	};
 
 	if (deadline_ms >= 0)
 		d.timer = loop_timer_start(d.loop, deadline_ms - clock_mono_ms(), on_deadline, &d);

@@ -50,6 +50,7 @@ int registry_new(struct http *http, struct loop *loop, const struct registry_con
 		.base = base,
 		.ask_login = config->login,
 		.ask_login_arg = config->login_arg,
+		.challenge.scheme = config->basic_at_once ? CHALLENGE_BASIC : CHALLENGE_NONE,
 	};
 	reference_copy(&r->ref, config->ref);
 	*out = r;

@@ -34,6 +34,7 @@ struct registry_config {
 	const struct reference *ref;    /* copied */
 	registry_login_fn *login;
 	void *login_arg;
+	bool basic_at_once; /* the registry is known to want Basic: no request only to be told so (ECR) */
 };
 
 int registry_new(struct http *http, struct loop *loop, const struct registry_config *config, struct registry **out,

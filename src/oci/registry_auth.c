@@ -183,6 +183,8 @@ enum auth_step auth_prepare(struct registry *r, struct err *err)
 {
 	if (r->token_transfer)
 		return AUTH_WAIT;
+	if (r->challenge.scheme == CHALLENGE_BASIC && !r->login_known)
+		return AUTH_NEED_LOGIN; /* basic_at_once: nobody has challenged yet */
 	if (r->token_dies_ms && clock_mono_ms() >= r->token_dies_ms)
 		return fetch_token(r, err);
 	return AUTH_SEND;
