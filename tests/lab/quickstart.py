@@ -15,12 +15,14 @@ from lab import Engine, Namespace, images  # noqa: E402
 from lab.cloud.world import World  # noqa: E402
 
 HEALTH_PORT = 8642
-APP_PORT = 80
+APP_PORT = 8080  # 80 is taken here: this namespace is the cloud too, whose metadata service answers there
 READY_WITHIN_S = 300
 
 
 def say(text=""):
-    print(text, flush=True)
+    """One write a line: two threads speak."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 class Stopwatch:
@@ -52,29 +54,38 @@ def get(ns, port, path):
         connection.close()
 
 
-def watch_health(ns, berth, seen):
-    """Prints /healthz whenever its status or phase changes, until it is 200."""
-    last = None
+class Story:
+    """What happens, with the seconds since it began."""
+
+    def __init__(self):
+        self.began = time.monotonic()
+
+    def tell(self, text):
+        say(f"  {time.monotonic() - self.began:5.1f} s  {text}")
+
+    def forward(self, stream):
+        for line in stream:
+            self.tell(line.rstrip())
+
+
+def watch_health(ns, berth, story):
+    """Tells what /healthz says whenever it says something else, until it is 200, or `failed` for good; the codes."""
+    last, codes = None, []
     deadline = time.monotonic() + READY_WITHIN_S
     while time.monotonic() < deadline and berth.poll() is None:
         answer = get(ns, HEALTH_PORT, "/healthz")
         if answer:
             status, body = answer
             said = json.loads(body)
-            line = f"/healthz {status} {said['status']}" + (f": {said['reason']}" if said["reason"] else "")
+            line = f"GET /healthz -> {status} {said['status']}" + (f": {said['reason']}" if said["reason"] else "")
             if line != last:
-                say(f"    {line}")
-                seen.append(status)
+                story.tell(line)
+                codes.append(status)
             last = line
-            if status == 200:
-                return True
+            if status == 200 or said["status"] == "failed":
+                break
         time.sleep(0.02)
-    return False
-
-
-def forward(stream):
-    for line in stream:
-        say(f"  {line.rstrip()}")
+    return codes
 
 
 def run(binary):
@@ -92,24 +103,24 @@ def run(binary):
         say(f"\n== berth {' '.join(argv[1:6])} …")
         berth = ns.run(argv, env={**world.env(), "DOCKER_HOST": f"unix://{engine.socket}"},
                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        reader = threading.Thread(target=forward, args=(berth.stderr,), daemon=True)
+        story = Story()
+        reader = threading.Thread(target=story.forward, args=(berth.stderr,), daemon=True)
         reader.start()
-        seen = []
-        ready = watch_health(ns, berth, seen)
+        codes = watch_health(ns, berth, story)
         clock.lap("berth up: launch to healthy")
-        answer = get(ns, APP_PORT, "/") if ready else None
+        answer = get(ns, APP_PORT, "/") if 200 in codes else None
+        story.tell(f"GET :{APP_PORT}/ -> {answer[0]} {answer[1].strip()}" if answer else "the app does not answer")
         berth.send_signal(signal.SIGTERM)
         code = berth.wait(timeout=30)
         reader.join(timeout=5)
         clock.lap("SIGTERM to exit")
-        running = engine.docker("ps", "--format", "{{.Names}} {{.Status}}").strip()
+        running = engine.docker("ps", "--format", "{{.Names}}: {{.Status}}").strip()
     clock.lap("cleaned up")
-    if not (ready and answer and answer[0] == 200 and code == 0):
-        say(f"\nquickstart FAILED: healthy={ready}, app={answer}, exit={code}")
+    if not (answer and answer[0] == 200 and code == 0 and running):
+        say(f"\nquickstart FAILED: /healthz said {codes}, the app {answer}, berth left with {code}, docker ps: {running}")
         return 1
-    say(f"\nthe application answers: {answer[1].strip()}")
-    say(f"berth left on SIGTERM, the container went on: {running}")
-    say(f"/healthz went {' -> '.join(str(s) for s in dict.fromkeys(seen))}\n\nWhat took how long:")
+    say(f"\n/healthz went {' -> '.join(str(c) for c in dict.fromkeys(codes))}; berth left on SIGTERM with {code}, and the "
+        f"container went on ({running}).\n\nWhat took how long:")
     clock.show()
     return 0
 
