@@ -12,14 +12,14 @@ static const struct {
 	unsigned int bits;
 	enum address_class class;
 } ipv4[] = {
-	{ 0x00000000, 8, ADDRESS_NEVER },      /* 0/8: "this network", RFC 1122 §3.2.1.3 */
-	{ 0x0a000000, 8, ADDRESS_PRIVATE },    /* RFC 1918 */
-	{ 0x64400000, 10, ADDRESS_PRIVATE },   /* 100.64/10, RFC 6598 */
-	{ 0x7f000000, 8, ADDRESS_LOOPBACK },   /* RFC 1122 */
-	{ 0xa9fe0000, 16, ADDRESS_NEVER },     /* 169.254/16, RFC 3927 */
-	{ 0xac100000, 12, ADDRESS_PRIVATE },   /* RFC 1918 */
-	{ 0xc0a80000, 16, ADDRESS_PRIVATE },   /* RFC 1918 */
-	{ 0xe0000000, 3, ADDRESS_NEVER },      /* multicast, RFC 5771; reserved, RFC 1112; broadcast */
+	{ 0x00000000, 8, ADDRESS_NEVER },    /* 0/8: "this network", RFC 1122 §3.2.1.3 */
+	{ 0x0a000000, 8, ADDRESS_PRIVATE },  /* RFC 1918 */
+	{ 0x64400000, 10, ADDRESS_PRIVATE }, /* 100.64/10, RFC 6598 */
+	{ 0x7f000000, 8, ADDRESS_LOOPBACK }, /* RFC 1122 */
+	{ 0xa9fe0000, 16, ADDRESS_NEVER },   /* 169.254/16, RFC 3927 */
+	{ 0xac100000, 12, ADDRESS_PRIVATE }, /* RFC 1918 */
+	{ 0xc0a80000, 16, ADDRESS_PRIVATE }, /* RFC 1918 */
+	{ 0xe0000000, 3, ADDRESS_NEVER }, /* multicast, RFC 5771; reserved, RFC 1112; broadcast */
 };
 
 static enum address_class class_ipv4(uint32_t addr)
@@ -35,27 +35,28 @@ static const struct {
 	unsigned int bits;
 	enum address_class class;
 } ipv6[] = {
-	{ { [15] = 0 }, 128, ADDRESS_NEVER },                    /* :: */
-	{ { [15] = 1 }, 128, ADDRESS_LOOPBACK },                 /* ::1 */
-	{ { 0 }, 96, ADDRESS_NEVER },                            /* IPv4-compatible, RFC 4291 §2.5.5.1 */
-	{ { 0xfd, 0x00, 0x0e, 0xc2 }, 32, ADDRESS_NEVER },       /* EC2's own services: IMDS */
-	{ { 0xfc }, 7, ADDRESS_PRIVATE },                        /* RFC 4193 */
-	{ { 0xfe, 0x80 }, 10, ADDRESS_NEVER },                   /* RFC 4291 §2.5.6 */
-	{ { 0xfe, 0xc0 }, 10, ADDRESS_PRIVATE },                 /* site-local, RFC 3879 */
-	{ { 0xff }, 8, ADDRESS_NEVER },                          /* multicast */
+	{ { [15] = 0 }, 128, ADDRESS_NEVER },              /* :: */
+	{ { [15] = 1 }, 128, ADDRESS_LOOPBACK },           /* ::1 */
+	{ { 0 }, 96, ADDRESS_NEVER },                      /* IPv4-compatible, RFC 4291 §2.5.5.1 */
+	{ { 0xfd, 0x00, 0x0e, 0xc2 }, 32, ADDRESS_NEVER }, /* EC2's own services: IMDS */
+	{ { 0xfc }, 7, ADDRESS_PRIVATE },                  /* RFC 4193 */
+	{ { 0xfe, 0x80 }, 10, ADDRESS_NEVER },             /* RFC 4291 §2.5.6 */
+	{ { 0xfe, 0xc0 }, 10, ADDRESS_PRIVATE },           /* site-local, RFC 3879 */
+	{ { 0xff }, 8, ADDRESS_NEVER },                    /* multicast */
 };
 
 /* Prefixes whose last 32 bits are an IPv4 address that the packet ends up at. */
 static const uint8_t ipv4_inside[][12] = {
-	{ [10] = 0xff, [11] = 0xff },     /* ::ffff:0:0/96, RFC 4291 §2.5.5.2 */
-	{ 0x00, 0x64, 0xff, 0x9b },       /* 64:ff9b::/96, RFC 6052 */
+	{ [10] = 0xff, [11] = 0xff }, /* ::ffff:0:0/96, RFC 4291 §2.5.5.2 */
+	{ 0x00, 0x64, 0xff, 0x9b },   /* 64:ff9b::/96, RFC 6052 */
 };
 
 static bool has_prefix(const uint8_t *addr, const uint8_t *net, unsigned int bits)
 {
 	unsigned int whole = bits / 8, rest = bits % 8;
 
-	return memcmp(addr, net, whole) == 0 && (!rest || (addr[whole] ^ net[whole]) >> (8 - rest) == 0);
+	return memcmp(addr, net, whole) == 0 &&
+	       (!rest || (addr[whole] ^ net[whole]) >> (8 - rest) == 0);
 }
 
 static enum address_class class_ipv6(const uint8_t addr[16])

@@ -38,7 +38,8 @@ void http_note_peer(struct http_transfer *t)
 	long port = 0;
 
 	if (t->unix_socket) {
-		(void)snprintf(r->peer, sizeof r->peer, "%s", t->unix_socket); /* for messages: cut is fine */
+		/* For messages: cut is fine. */
+		(void)snprintf(r->peer, sizeof r->peer, "%s", t->unix_socket);
 		r->peer_class = ADDRESS_LOOPBACK;
 		return;
 	}
@@ -145,8 +146,9 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 		peer_text(sa, peer);
 		if (!t->proxied && class < t->least) {
 			t->address_refused = true;
-			(void)err_set(&t->err, ERR_REFUSED, "%s is a %s address, which is not allowed here",
-				      peer, address_class_name(class));
+			(void)err_set(&t->err, ERR_REFUSED,
+				      "%s is a %s address, which is not allowed here", peer,
+				      address_class_name(class));
 			return CURL_SOCKET_BAD;
 		}
 		memcpy(t->connecting_to, peer, sizeof peer);
@@ -160,7 +162,9 @@ static int on_connected(void *arg, char *ip, char *local_ip, int port, int local
 	struct http_transfer *t = arg;
 	enum address_class class;
 
-	(void)local_ip; (void)local_port; (void)port;
+	(void)local_ip;
+	(void)local_port;
+	(void)port;
 	if (t->gone)
 		return CURL_PREREQFUNC_ABORT;
 	moved(t);

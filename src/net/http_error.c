@@ -43,7 +43,8 @@ static int timeout_error(struct http_transfer *t, struct err *err)
 	if (curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &begun_us) != CURLE_OK)
 		begun_us = 0;
 	if (begun_us > 0)
-		return err_set(err, ERR_TIMEOUT, "no whole answer in %lld ms", (long long)t->total_timeout_ms);
+		return err_set(err, ERR_TIMEOUT, "no whole answer in %lld ms",
+			       (long long)t->total_timeout_ms);
 	if (t->total_timeout_ms > 0 && t->total_timeout_ms < limit_ms)
 		limit_ms = t->total_timeout_ms;
 	if (!t->connecting_to[0] && !t->unix_socket)
@@ -76,8 +77,11 @@ static int certificate_error(struct http_transfer *t, struct err *err)
 	(void)err_set(err, ERR_REFUSED, "TLS: %s", tls_reason(t));
 	if (strstr(t->error_text, "issuer") || strstr(t->error_text, "self-signed") ||
 	    strstr(t->error_text, "self signed"))
-		return err_hint(err, "if this is a private CA or an inspecting proxy, put its certificate into the file "
-				     "that AWS_CA_BUNDLE or SSL_CERT_FILE names (now %s)", t->http->ca_bundle);
+		return err_hint(
+			err,
+			"if this is a private CA or an inspecting proxy, put its certificate into the file "
+			"that AWS_CA_BUNDLE or SSL_CERT_FILE names (now %s)",
+			t->http->ca_bundle);
 	if (strstr(t->error_text, "expired") || strstr(t->error_text, "not yet valid"))
 		return err_hint(err, "check this machine's clock, then the server's certificate");
 	return -1;
@@ -122,7 +126,8 @@ static int url_error(struct http_transfer *t, struct err *err)
 
 static int protocol_error(struct http_transfer *t, struct err *err)
 {
-	return err_set(err, ERR_PROTOCOL, "%s", t->error_text[0] ? t->error_text : "not an HTTP answer");
+	return err_set(err, ERR_PROTOCOL, "%s",
+		       t->error_text[0] ? t->error_text : "not an HTTP answer");
 }
 
 /*

@@ -13,7 +13,8 @@ static char *first_set(const char *const names[], size_t n)
 	for (size_t i = 0; i < n; i++) {
 		const char *value = getenv(names[i]);
 		if (value)
-			return value[0] ? xstrdup(value) : NULL; /* set but empty: none, on purpose */
+			/* Set but empty: none, on purpose. */
+			return value[0] ? xstrdup(value) : NULL;
 	}
 	return NULL;
 }
@@ -30,7 +31,8 @@ void http_proxies_set_no_proxy(struct http_proxies *p, const char *list)
 
 void http_proxies_from_env(struct http_proxies *out)
 {
-	static const char *const https[] = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
+	static const char *const https[] = { "https_proxy", "HTTPS_PROXY", "all_proxy",
+					     "ALL_PROXY" };
 	static const char *const http[] = { "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY" };
 	static const char *const none[] = { "no_proxy", "NO_PROXY" };
 	CLEANUP(freep) char *list = first_set(none, ARRAY_LEN(none));

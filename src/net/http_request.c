@@ -27,7 +27,8 @@ static bool is_token(const char *s)
 		return false;
 	for (; *s; s++)
 		if (!strchr("!#$%&'*+-.^_`|~0123456789"
-			    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", *s))
+			    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+			    *s))
 			return false;
 	return true;
 }
@@ -62,7 +63,8 @@ static int set_headers(struct http_transfer *t, const struct http_request *req, 
 		if (check_header(h, err) < 0)
 			return -1;
 		/* curl's notation: "Name;" sends the header with an empty value. */
-		line = h->value[0] ? xasprintf("%s: %s", h->name, h->value) : xasprintf("%s;", h->name);
+		line = h->value[0] ? xasprintf("%s: %s", h->name, h->value)
+				   : xasprintf("%s;", h->name);
 		add_line(t, line);
 		has_type = has_type || strcasecmp(h->name, "content-type") == 0;
 	}
@@ -110,10 +112,12 @@ static int set_tls(struct http_transfer *t, struct err *err)
 	SET(t, CURLOPT_CAPATH, NULL);
 	if (t->url.tls && !t->http->ca_bundle) {
 		(void)err_set(err, ERR_CONFIG, "TLS: no CA certificates found on this machine");
-		return err_hint(err, "install ca-certificates, or set SSL_CERT_FILE or AWS_CA_BUNDLE to a PEM file "
-				     "(looked for /etc/ssl/certs/ca-certificates.crt, "
-				     "/etc/pki/tls/certs/ca-bundle.crt, /etc/ssl/ca-bundle.pem, "
-				     "/etc/ssl/cert.pem)");
+		return err_hint(
+			err,
+			"install ca-certificates, or set SSL_CERT_FILE or AWS_CA_BUNDLE to a PEM file "
+			"(looked for /etc/ssl/certs/ca-certificates.crt, "
+			"/etc/pki/tls/certs/ca-bundle.crt, /etc/ssl/ca-bundle.pem, "
+			"/etc/ssl/cert.pem)");
 	}
 	return 0;
 }
@@ -131,8 +135,8 @@ static int check_proxied(const struct http_transfer *t, struct err *err)
 
 static int set_route(struct http_transfer *t, const struct http_request *req, struct err *err)
 {
-	const char *proxy = req->no_proxy || t->unix_socket ? NULL :
-							      http_proxy_for(&t->http->proxies, &t->url);
+	const char *proxy =
+		req->no_proxy || t->unix_socket ? NULL : http_proxy_for(&t->http->proxies, &t->url);
 
 	t->proxied = proxy != NULL;
 	SET(t, CURLOPT_PROXY, proxy ? proxy : ""); /* "": not even those of the environment */
@@ -147,13 +151,16 @@ static int set_route(struct http_transfer *t, const struct http_request *req, st
 	SET(t, CURLOPT_FOLLOWLOCATION, 0L);
 	SET(t, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
 	SET(t, CURLOPT_HTTP_VERSION,
-	    t->url.tls && !req->http1_only ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
+	    t->url.tls && !req->http1_only ? (long)CURL_HTTP_VERSION_2TLS
+					   : (long)CURL_HTTP_VERSION_1_1);
 	return 0;
 }
 
 static int set_limits(struct http_transfer *t, struct err *err)
 {
 	SET(t, CURLOPT_NOSIGNAL, 1L);
+	/* Without it, dropping a transfer waits for the resolver's thread: the loop would stand still. */
+	SET(t, CURLOPT_QUICK_EXIT, 1L);
 	SET(t, CURLOPT_CONNECTTIMEOUT_MS, (long)t->connect_timeout_ms);
 	SET(t, CURLOPT_TIMEOUT_MS, (long)t->total_timeout_ms); /* 0: none */
 	SET(t, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER_BYTES);
@@ -187,8 +194,8 @@ static char *display_of(const struct http_request *req)
 	return xasprintf("%s %s on %s", req->method, path ? path : "/", req->unix_socket);
 }
 
-int http_transfer_new(struct http *http, const struct http_request *req, http_done_fn *done, void *arg,
-		      struct http_transfer **out, struct err *err)
+int http_transfer_new(struct http *http, const struct http_request *req, http_done_fn *done,
+		      void *arg, struct http_transfer **out, struct err *err)
 {
 	struct http_transfer *t = xcalloc(1, sizeof *t);
 
@@ -204,8 +211,8 @@ int http_transfer_new(struct http *http, const struct http_request *req, http_do
 		.on_body_arg = req->on_body_arg,
 		.done = done,
 		.done_arg = arg,
-		.connect_timeout_ms = req->connect_timeout_ms > 0 ? req->connect_timeout_ms :
-								   CONNECT_TIMEOUT_MS,
+		.connect_timeout_ms =
+			req->connect_timeout_ms > 0 ? req->connect_timeout_ms : CONNECT_TIMEOUT_MS,
 		.total_timeout_ms = req->total_timeout_ms,
 		.stall_timeout_ms = req->stall_timeout_ms,
 		.least = req->least,

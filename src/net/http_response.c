@@ -18,13 +18,16 @@ static int check_coding(const char *name, const char *value, struct err *err)
 }
 
 /* RFC 9112 §6.3: two lengths are two answers, and whoever is between us and the peer may have seen the other. */
-static int check_length(const struct http_response *r, const char *name, const char *value, struct err *err)
+static int check_length(const struct http_response *r, const char *name, const char *value,
+			struct err *err)
 {
-	CLEANUP(freep) char *before = streq(name, "content-length") ? http_header_get(r, name) : NULL;
+	CLEANUP(freep)
+	char *before = streq(name, "content-length") ? http_header_get(r, name) : NULL;
 
 	if (!before || streq(before, value))
 		return 0;
-	return err_set(err, ERR_PROTOCOL, "Content-Length %.20s and %.20s in one answer", before, value);
+	return err_set(err, ERR_PROTOCOL, "Content-Length %.20s and %.20s in one answer", before,
+		       value);
 }
 
 static void note_times(struct http_response *r)
@@ -45,8 +48,8 @@ static int status_line(struct http_transfer *t, const char *line, size_t len, st
 	const char *space = memchr(line, ' ', len);
 	size_t at = space ? (size_t)(space - line) + 1 : len;
 
-	if (len < at + 3 || !isdigit((unsigned char)line[at]) || !isdigit((unsigned char)line[at + 1]) ||
-	    !isdigit((unsigned char)line[at + 2]))
+	if (len < at + 3 || !isdigit((unsigned char)line[at]) ||
+	    !isdigit((unsigned char)line[at + 1]) || !isdigit((unsigned char)line[at + 2]))
 		return err_set(err, ERR_PROTOCOL, "unreadable status line");
 	t->resp.status = (line[at] - '0') * 100 + (line[at + 1] - '0') * 10 + (line[at + 2] - '0');
 	buf_clear(&t->resp.headers);
@@ -83,8 +86,8 @@ int http_header_line(struct http_transfer *t, const char *line, size_t len, stru
 	t->header_bytes += len;
 	/* Counted over all answers to a request: 1xx may come without end. */
 	if (t->header_bytes > HTTP_HEADERS_MAX_BYTES || ++t->header_lines > HTTP_HEADERS_MAX)
-		return err_set(err, ERR_LIMIT, "more than %d headers or %zu bytes of them", HTTP_HEADERS_MAX,
-			       HTTP_HEADERS_MAX_BYTES);
+		return err_set(err, ERR_LIMIT, "more than %d headers or %zu bytes of them",
+			       HTTP_HEADERS_MAX, HTTP_HEADERS_MAX_BYTES);
 	while (len && (line[len - 1] == '\n' || line[len - 1] == '\r'))
 		len--;
 	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
@@ -134,7 +137,8 @@ char *http_header_all(const struct http_response *r, const char *name)
 	for (const char *at = buf_str(&r->headers); *at;) {
 		if (!next_value(&at, name, &value, &len))
 			continue;
-		char *longer = xasprintf("%s%s%.*s", joined ? joined : "", joined ? ", " : "", (int)len, value);
+		char *longer = xasprintf("%s%s%.*s", joined ? joined : "", joined ? ", " : "",
+					 (int)len, value);
 		free(joined);
 		joined = longer;
 	}
@@ -174,9 +178,11 @@ int http_status_error(const struct http_response *r, const char *what, struct er
 	       (r->status < statuses[i].first || r->status > statuses[i].last))
 		i++;
 	if (statuses[i].text)
-		(void)err_set(err, statuses[i].kind, "%s: the answer was %s", what, statuses[i].text);
+		(void)err_set(err, statuses[i].kind, "%s: the answer was %s", what,
+			      statuses[i].text);
 	else
-		(void)err_set(err, statuses[i].kind, "%s: the answer was status %ld", what, r->status);
+		(void)err_set(err, statuses[i].kind, "%s: the answer was status %ld", what,
+			      r->status);
 	if (err->retryable && r->retry_after_ms > 0)
 		err->retry_after_ms = r->retry_after_ms;
 	return -1;

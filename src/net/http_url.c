@@ -56,8 +56,8 @@ static int check_scheme(const char *text, struct err *err)
 	if (is_scheme(text, "http") || is_scheme(text, "https"))
 		return 0;
 	if (n)
-		return err_set(err, ERR_REFUSED, "scheme %.*s: only http and https are spoken", (int)n,
-			       text);
+		return err_set(err, ERR_REFUSED, "scheme %.*s: only http and https are spoken",
+			       (int)n, text);
 	return err_set(err, ERR_REFUSED, "URL without a scheme");
 }
 

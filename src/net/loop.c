@@ -85,7 +85,9 @@ int loop_watch_fd(struct loop *loop, int fd, uint32_t events, loop_fd_fn *fn, vo
 		free(w);
 		return err_sys(err, errno, "epoll_ctl");
 	}
-	*w = (struct loop_watch){ .loop = loop, .next = loop->watches, .fd = fd, .fn = fn, .arg = arg };
+	*w = (struct loop_watch){
+		.loop = loop, .next = loop->watches, .fd = fd, .fn = fn, .arg = arg
+	};
 	if (loop->watches)
 		loop->watches->prev = w;
 	loop->watches = w;
@@ -113,7 +115,8 @@ void loop_unwatch(struct loop_watch *w)
 		watch_free(w);
 }
 
-struct loop_timer *loop_timer_start(struct loop *loop, int64_t delay_ms, loop_timer_fn *fn, void *arg)
+struct loop_timer *loop_timer_start(struct loop *loop, int64_t delay_ms, loop_timer_fn *fn,
+				    void *arg)
 {
 	struct loop_timer *t = xmalloc(sizeof *t), *at, *before = NULL;
 
@@ -241,7 +244,8 @@ int loop_sleep(struct loop *loop, int64_t delay_ms, struct err *err)
 {
 	struct err why;
 
-	if (loop_wait(loop, never, NULL, clock_mono_ms() + (delay_ms > 0 ? delay_ms : 0), &why) < 0 &&
+	if (loop_wait(loop, never, NULL, clock_mono_ms() + (delay_ms > 0 ? delay_ms : 0), &why) <
+		    0 &&
 	    why.kind != ERR_TIMEOUT) {
 		*err = why;
 		return -1;

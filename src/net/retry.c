@@ -16,8 +16,8 @@ int64_t net_retry_delay_ms(unsigned int failures, const struct err *err)
 	return delay_ms > err->retry_after_ms ? delay_ms : err->retry_after_ms;
 }
 
-int net_retry(struct loop *loop, unsigned int attempts, int (*call)(void *arg, struct err *err), void *arg,
-	      struct err *err)
+int net_retry(struct loop *loop, unsigned int attempts, int (*call)(void *arg, struct err *err),
+	      void *arg, struct err *err)
 {
 	for (unsigned int failures = 1;; failures++) {
 		if (call(arg, err) == 0)

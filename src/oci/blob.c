@@ -53,7 +53,8 @@ static void end_empty(struct blob *b)
 		blob_ended(b, NULL);
 		return;
 	}
-	(void)err_set(&err, ERR_REFUSED, "digest mismatch: %s is not that of no bytes", b->d.digest.text);
+	(void)err_set(&err, ERR_REFUSED, "digest mismatch: %s is not that of no bytes",
+		      b->d.digest.text);
 	blob_ended(b, &err);
 }
 
@@ -77,13 +78,14 @@ static void on_rate(void *arg)
 		blob_transfer_check_rate(&set->blobs[i], RATE_CHECK_MS);
 }
 
-int blob_set_start(struct registry *r, struct http *http, struct loop *loop, const struct descriptor *blobs,
-		   const bool *skip, size_t n, blob_event_fn *event, void *event_arg, struct blob_set **out,
-		   struct err *err)
+int blob_set_start(struct registry *r, struct http *http, struct loop *loop,
+		   const struct descriptor *blobs, const bool *skip, size_t n, blob_event_fn *event,
+		   void *event_arg, struct blob_set **out, struct err *err)
 {
 	struct blob_set *set = xcalloc(1, sizeof *set);
 
-	(void)http; (void)err; /* the registry has its own; nothing can fail yet */
+	(void)http;
+	(void)err; /* the registry has its own; nothing can fail yet */
 	*set = (struct blob_set){
 		.registry = r,
 		.loop = loop,

@@ -39,8 +39,8 @@ struct blob {
 	int64_t asked_from; /* its first byte */
 	int64_t discard;    /* bytes that it sends again and that are passed over */
 	bool head_checked, paused;
-	bool lied;          /* it was refused before a byte of it was taken */
-	bool spoiled;       /* bytes were taken that cannot be right: no second try */
+	bool lied;               /* it was refused before a byte of it was taken */
+	bool spoiled;            /* bytes were taken that cannot be right: no second try */
 	int64_t window_ms;       /* since then it has been too slow */
 	int64_t window_received; /* at the last check */
 
@@ -55,8 +55,8 @@ struct blob_set {
 	struct blob *blobs;
 	size_t n;
 	size_t running;
-	size_t buffered; /* of all */
-	size_t lowest;   /* no blob below has anything left to read */
+	size_t buffered;       /* of all */
+	size_t lowest;         /* no blob below has anything left to read */
 	struct segment *spare; /* of full size */
 	struct loop_timer *rate_timer, *start_timer;
 	blob_event_fn *event;

@@ -19,7 +19,8 @@ static bool range_fits(const char *value, int64_t first, int64_t size)
 {
 	char want[96];
 
-	(void)snprintf(want, sizeof want, "bytes %" PRId64 "-%" PRId64 "/%" PRId64, first, size - 1, size);
+	(void)snprintf(want, sizeof want, "bytes %" PRId64 "-%" PRId64 "/%" PRId64, first, size - 1,
+		       size);
 	return streq(value, want);
 }
 
@@ -31,7 +32,8 @@ static int check_length(const struct http_response *head, int64_t want, struct e
 	(void)snprintf(text, sizeof text, "%" PRId64, want);
 	if (!value || streq(value, text))
 		return 0;
-	return err_set(err, ERR_REFUSED, "Content-Length %.32s where %s bytes are left", value, text);
+	return err_set(err, ERR_REFUSED, "Content-Length %.32s where %s bytes are left", value,
+		       text);
 }
 
 /* Before the first byte: is this the blob, or the rest of it that was asked for? */
@@ -45,8 +47,10 @@ static int check_head(struct blob *b, const struct http_response *head, struct e
 	if (head->status == 206) {
 		if (b->asked_from > 0 && range && range_fits(range, b->asked_from, b->d.size))
 			return check_length(head, left, err);
-		return err_set(err, ERR_REFUSED, "206 with Content-Range \"%.64s\" where bytes %" PRId64
-			       " to the end of %" PRId64 " were asked for", range ? range : "", b->asked_from, b->d.size);
+		return err_set(err, ERR_REFUSED,
+			       "206 with Content-Range \"%.64s\" where bytes %" PRId64
+			       " to the end of %" PRId64 " were asked for",
+			       range ? range : "", b->asked_from, b->d.size);
 	}
 	if (head->status != 200)
 		return err_set(err, ERR_REFUSED, "status %ld instead of bytes", head->status);
@@ -72,7 +76,8 @@ static int check_digest(struct blob *b, struct err *err)
 static int take(struct blob *b, const char *bytes, size_t len, struct err *err)
 {
 	if ((int64_t)len > b->d.size - b->received)
-		return err_set(err, ERR_REFUSED, "more than the %" PRId64 " bytes of its descriptor", b->d.size);
+		return err_set(err, ERR_REFUSED,
+			       "more than the %" PRId64 " bytes of its descriptor", b->d.size);
 	sha256_update(b->hash, bytes, len);
 	blob_store(b, bytes, len);
 	if (b->received == b->d.size && check_digest(b, err) < 0)
@@ -80,8 +85,8 @@ static int take(struct blob *b, const char *bytes, size_t len, struct err *err)
 	return 0;
 }
 
-static enum http_flow on_bytes(void *arg, const struct http_response *head, const void *bytes, size_t len,
-			       struct err *err)
+static enum http_flow on_bytes(void *arg, const struct http_response *head, const void *bytes,
+			       size_t len, struct err *err)
 {
 	struct blob *b = arg;
 	size_t again;
@@ -118,13 +123,15 @@ static void try_again(struct blob *b, bool progress, const struct err *err)
 {
 	if (progress)
 		b->failures = 0;
-	if (b->lied ? ++b->lies > LIES_MAX : ++b->failures >= BLOB_ATTEMPTS_MAX || ++b->resumes >= RESUMES_MAX) {
+	if (b->lied ? ++b->lies > LIES_MAX
+		    : ++b->failures >= BLOB_ATTEMPTS_MAX || ++b->resumes >= RESUMES_MAX) {
 		blob_ended(b, err);
 		return;
 	}
 	if (b->lied)
 		walk_place_clear(&b->place);
-	b->retry_timer = loop_timer_start(b->set->loop, net_retry_delay_ms(b->failures, err), on_retry, b);
+	b->retry_timer =
+		loop_timer_start(b->set->loop, net_retry_delay_ms(b->failures, err), on_retry, b);
 }
 
 /* An answer that is no bytes: what to make of it. */
@@ -182,9 +189,11 @@ static void on_end(void *arg, struct http_response *resp, bool elsewhere, const 
 	}
 }
 
+/* HTTP/1.1, since a paused HTTP/2 stream holds up all others of its connection. */
 void blob_transfer_start(struct blob *b)
 {
-	CLEANUP(freep) char *path = xasprintf("/v2/%s/blobs/%s", b->set->registry->ref.repository, b->d.digest.text);
+	const char *repository = b->set->registry->ref.repository;
+	CLEANUP(freep) char *path = xasprintf("/v2/%s/blobs/%s", repository, b->d.digest.text);
 	const struct walk_request req = {
 		.path = path,
 		.offset = b->received,
@@ -192,7 +201,7 @@ void blob_transfer_start(struct blob *b)
 		.on_body = on_bytes,
 		.on_body_arg = b,
 		.stall_timeout_ms = BLOB_STALL_MS,
-		.http1_only = true, /* a paused HTTP/2 stream holds up all others of its connection */
+		.http1_only = true,
 		.place = &b->place,
 	};
 
@@ -230,7 +239,7 @@ void blob_transfer_check_rate(struct blob *b, int64_t since_ms)
 	if (now_ms - b->window_ms < RATE_WINDOW_MS)
 		return;
 	walk_cancel(STEAL(b->walk));
-	(void)err_set(&err, ERR_TIMEOUT, "%s: slower than %d bytes a second for %d s", b->d.digest.text,
-		      RATE_MIN_BYTES_PER_S, RATE_WINDOW_MS / 1000);
+	(void)err_set(&err, ERR_TIMEOUT, "%s: slower than %d bytes a second for %d s",
+		      b->d.digest.text, RATE_MIN_BYTES_PER_S, RATE_WINDOW_MS / 1000);
 	try_again(b, false, &err);
 }

@@ -21,11 +21,13 @@ static void document_copy(struct document *to, const struct document *from)
 }
 
 /* What the index said of the document that its digest named. */
-static int check_descriptor(const struct descriptor *said, const struct document *got, struct err *err)
+static int check_descriptor(const struct descriptor *said, const struct document *got,
+			    struct err *err)
 {
 	if (said->size != got->descriptor.size)
-		return err_set(err, ERR_REFUSED, "%s has %lld bytes, the index says %lld", said->digest.text,
-			       (long long)got->descriptor.size, (long long)said->size);
+		return err_set(err, ERR_REFUSED, "%s has %lld bytes, the index says %lld",
+			       said->digest.text, (long long)got->descriptor.size,
+			       (long long)said->size);
 	if (said->media != got->descriptor.media)
 		return err_set(err, ERR_REFUSED, "%s is a %s, the index says %s", said->digest.text,
 			       got->descriptor.media->name, said->media->name);
@@ -33,8 +35,8 @@ static int check_descriptor(const struct descriptor *said, const struct document
 }
 
 /* *at, an index, becomes the document it has for the platform; *told: it says that it is for that. */
-static int descend(struct registry *r, const struct platform *platform, struct document *at, bool *told,
-		   struct err *err)
+static int descend(struct registry *r, const struct platform *platform, struct document *at,
+		   bool *told, struct err *err)
 {
 	CLEANUP(index_free) struct index index = { 0 };
 	CLEANUP(document_free) struct document next = { 0 };
@@ -56,21 +58,22 @@ static int descend(struct registry *r, const struct platform *platform, struct d
  * An image that no index gives a platform is for whatever its config says; one that says nothing may be
  * for anything. The index's word is enough, as for docker: configs are often copied without a thought.
  */
-static int check_platform(const struct platform *host, const struct platform *image, struct err *err)
+static int check_platform(const struct platform *host, const struct platform *image,
+			  struct err *err)
 {
 	char want[PLATFORM_STR_SIZE], have[PLATFORM_STR_SIZE];
 
 	if (!image->os[0] || !image->arch[0] || platform_match(host, image) > 0)
 		return 0;
-	(void)err_set(err, ERR_REFUSED, "the image is for %s, not for %s", platform_str(image, have),
-		      platform_str(host, want));
+	(void)err_set(err, ERR_REFUSED, "the image is for %s, not for %s",
+		      platform_str(image, have), platform_str(host, want));
 	return err_hint(err, "build it for %s, or give --platform", want);
 }
 
 static int fetch_config(struct registry *r, struct image *image, struct err *err)
 {
-	if (manifest_parse(image->manifest.bytes, image->manifest.len, image->manifest.descriptor.media->name,
-			   &image->parsed, err) < 0)
+	if (manifest_parse(image->manifest.bytes, image->manifest.len,
+			   image->manifest.descriptor.media->name, &image->parsed, err) < 0)
 		return -1;
 	if (registry_small_blob(r, &image->parsed.config, &image->config, err) < 0)
 		return err_wrap(err, "config");
@@ -78,7 +81,8 @@ static int fetch_config(struct registry *r, struct image *image, struct err *err
 				  &image->image_config, err);
 }
 
-static int resolve(struct registry *r, const struct platform *platform, struct image *image, struct err *err)
+static int resolve(struct registry *r, const struct platform *platform, struct image *image,
+		   struct err *err)
 {
 	bool told = false;
 
@@ -96,7 +100,8 @@ static int resolve(struct registry *r, const struct platform *platform, struct i
 	return told ? 0 : check_platform(platform, &image->image_config.platform, err);
 }
 
-int registry_resolve(struct registry *r, const struct platform *platform, struct image *out, struct err *err)
+int registry_resolve(struct registry *r, const struct platform *platform, struct image *out,
+		     struct err *err)
 {
 	CLEANUP(image_free) struct image image = { 0 };
 

@@ -3,7 +3,8 @@
 #include "base/mem.h"
 
 /* Plain HTTP shows bytes and tokens to the network: only where there is no network in between. */
-static int check_plain(const struct redirect_source *source, const struct http_url *to, struct err *err)
+static int check_plain(const struct redirect_source *source, const struct http_url *to,
+		       struct err *err)
 {
 	if (to->tls || (host_is_loopback(to->host) && source->from_class == ADDRESS_LOOPBACK))
 		return 0;
@@ -21,7 +22,8 @@ static int check_literal(const struct http_url *to, enum address_class least, st
 		return 0;
 	if (class >= least)
 		return 0;
-	return err_set(err, ERR_REFUSED, "%s is a %s address, more private than the host that sent us there",
+	return err_set(err, ERR_REFUSED,
+		       "%s is a %s address, more private than the host that sent us there",
 		       to->host, address_class_name(class));
 }
 
@@ -39,8 +41,8 @@ static int judge(const struct redirect_source *source, const struct http_url *to
 	return 0;
 }
 
-int redirect_target(const struct redirect_source *source, const char *location, struct http_url *out,
-		    enum address_class *least, struct err *err)
+int redirect_target(const struct redirect_source *source, const char *location,
+		    struct http_url *out, enum address_class *least, struct err *err)
 {
 	CLEANUP(http_url_free) struct http_url to = { 0 };
 

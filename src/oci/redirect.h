@@ -17,8 +17,8 @@ struct redirect_source {
  * literal address of a more private class than the source's. *least is for the
  * request there: the rest is judged on the socket.
  */
-int redirect_target(const struct redirect_source *source, const char *location, struct http_url *out,
-		    enum address_class *least, struct err *err) MUST_CHECK;
+int redirect_target(const struct redirect_source *source, const char *location,
+		    struct http_url *out, enum address_class *least, struct err *err) MUST_CHECK;
 
 /* The same for the realm of a Bearer challenge: https, or http on loopback for a registry on loopback. */
 int realm_target(const struct redirect_source *source, const char *realm, struct http_url *out,

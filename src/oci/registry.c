@@ -100,8 +100,8 @@ static int get_once(void *arg, struct err *err)
 	return 0;
 }
 
-static int get(struct registry *r, const char *what, const char *path, const char *accept, size_t max_bytes,
-	       struct http_response *resp, struct err *err)
+static int get(struct registry *r, const char *what, const char *path, const char *accept,
+	       size_t max_bytes, struct http_response *resp, struct err *err)
 {
 	struct wanted w = {
 		.r = r,
@@ -118,7 +118,8 @@ static int get(struct registry *r, const char *what, const char *path, const cha
 	return net_retry(r->loop, DOCUMENT_ATTEMPTS, get_once, &w, err);
 }
 
-static int check_digest(const struct digest *got, const char *want, const char *who, struct err *err)
+static int check_digest(const struct digest *got, const char *want, const char *who,
+			struct err *err)
 {
 	struct digest d;
 
@@ -126,7 +127,8 @@ static int check_digest(const struct digest *got, const char *want, const char *
 		return err_wrap(err, "%s", who);
 	if (digest_equal(got, &d))
 		return 0;
-	return err_set(err, ERR_REFUSED, "digest mismatch: the bytes are %s, %s says %s", got->text, who, d.text);
+	return err_set(err, ERR_REFUSED, "digest mismatch: the bytes are %s, %s says %s", got->text,
+		       who, d.text);
 }
 
 /*
@@ -148,7 +150,8 @@ static int check_content_type(const char *type, struct err *err)
 }
 
 /* Fills *out from an answer; its body becomes the document's. */
-static int take_manifest(const char *key, struct http_response *resp, struct document *out, struct err *err)
+static int take_manifest(const char *key, struct http_response *resp, struct document *out,
+			 struct err *err)
 {
 	CLEANUP(freep) char *type = http_header_get(resp, "content-type");
 	CLEANUP(freep) char *told = http_header_get(resp, "docker-content-digest");
@@ -157,7 +160,8 @@ static int take_manifest(const char *key, struct http_response *resp, struct doc
 
 	digest_of(buf_str(&resp->body), resp->body.len, &d.descriptor.digest);
 	d.descriptor.size = (int64_t)resp->body.len;
-	if (strchr(key, ':') && check_digest(&d.descriptor.digest, key, "the name asked for", err) < 0)
+	if (strchr(key, ':') &&
+	    check_digest(&d.descriptor.digest, key, "the name asked for", err) < 0)
 		return -1;
 	if (told && check_digest(&d.descriptor.digest, told, "Docker-Content-Digest", err) < 0)
 		return -1;
@@ -185,8 +189,8 @@ int registry_manifest(struct registry *r, const char *key, struct document *out,
 	return 0;
 }
 
-static int get_small_blob(struct registry *r, const struct descriptor *d, struct http_response *resp,
-			  struct err *err)
+static int get_small_blob(struct registry *r, const struct descriptor *d,
+			  struct http_response *resp, struct err *err)
 {
 	CLEANUP(freep) char *path = xasprintf("/v2/%s/blobs/%s", r->ref.repository, d->digest.text);
 	struct digest got;
@@ -197,10 +201,12 @@ static int get_small_blob(struct registry *r, const struct descriptor *d, struct
 	if (digest_equal(&got, &d->digest))
 		return 0;
 	http_response_free(resp);
-	return err_set(err, ERR_REFUSED, "digest mismatch: the bytes of %s are %s", d->digest.text, got.text);
+	return err_set(err, ERR_REFUSED, "digest mismatch: the bytes of %s are %s", d->digest.text,
+		       got.text);
 }
 
-int registry_small_blob(struct registry *r, const struct descriptor *d, struct document *out, struct err *err)
+int registry_small_blob(struct registry *r, const struct descriptor *d, struct document *out,
+			struct err *err)
 {
 	CLEANUP(http_response_free) struct http_response resp = { .retry_after_ms = -1 };
 

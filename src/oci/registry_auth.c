@@ -22,15 +22,20 @@ int auth_denied(const struct registry *r, const char *what, struct err *err)
 {
 	char who[128];
 
-	(void)err_set(err, ERR_DENIED, "%s: denied by %s, asked %s", what, r->ref.host, auth_who(r, who));
+	(void)err_set(err, ERR_DENIED, "%s: denied by %s, asked %s", what, r->ref.host,
+		      auth_who(r, who));
 	if (!r->login_known || !r->login.user)
-		return err_hint(err, "the image may be private: give --registry-user and --registry-password, or log "
-				     "in with docker login");
+		return err_hint(
+			err,
+			"the image may be private: give --registry-user and --registry-password, or log "
+			"in with docker login");
 	if (streq(r->login.user, "AWS"))
-		return err_hint(err, "allow the role ecr:BatchGetImage and ecr:GetDownloadUrlForLayer on %s",
-				r->ref.repository);
-	return err_hint(err, "check that %s may read %s and that the password is still good", r->login.user,
+		return err_hint(
+			err,
+			"allow the role ecr:BatchGetImage and ecr:GetDownloadUrlForLayer on %s",
 			r->ref.repository);
+	return err_hint(err, "check that %s may read %s and that the password is still good",
+			r->login.user, r->ref.repository);
 }
 
 void auth_clear(struct registry *r)
@@ -71,7 +76,9 @@ static bool is_header_text(const char *s)
 
 static int read_token(struct registry *r, const struct buf *body, struct err *err)
 {
-	const struct json_limits limits = { .max_bytes = TOKEN_MAX_BYTES, .max_depth = 8, .max_nodes = 1000 };
+	const struct json_limits limits = { .max_bytes = TOKEN_MAX_BYTES,
+					    .max_depth = 8,
+					    .max_nodes = 1000 };
 	CLEANUP(json_freep) struct json *doc = NULL;
 	const char *token = NULL, *access_token = NULL;
 	int64_t life_s = TOKEN_LIFE_DEFAULT_S, margin_ms;
@@ -84,7 +91,8 @@ static int read_token(struct registry *r, const struct buf *body, struct err *er
 	if (!token)
 		token = access_token;
 	if (!token || !is_header_text(token))
-		return err_set(err, ERR_PROTOCOL, "%s", token ? "an unusable token" : "no token in the answer");
+		return err_set(err, ERR_PROTOCOL, "%s",
+			       token ? "an unusable token" : "no token in the answer");
 	if (life_s > TOKEN_LIFE_MAX_S)
 		life_s = TOKEN_LIFE_MAX_S;
 	margin_ms = life_s * 100 < TOKEN_MARGIN_MS ? life_s * 100 : TOKEN_MARGIN_MS;
@@ -125,7 +133,8 @@ static void on_token(void *arg, struct http_response *resp, const struct err *fa
 static void append_escaped(FILE *f, const char *s)
 {
 	for (; *s; s++) {
-		if (strchr("-._~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", *s))
+		if (strchr("-._~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+			   *s))
 			(void)fputc(*s, f);
 		else
 			(void)fprintf(f, "%%%02X", (unsigned char)*s);
@@ -162,7 +171,8 @@ static enum auth_step fetch_token(struct registry *r, struct err *err)
 	CLEANUP(freep) char *url = token_url(r);
 	CLEANUP(wipep) char *pair = r->login.user ? basic_value(&r->login) : NULL;
 	CLEANUP(wipep) char *basic = pair ? xasprintf("Basic %s", pair) : NULL;
-	const struct http_header headers[] = { { "Accept", "application/json" }, { "Authorization", basic } };
+	const struct http_header headers[] = { { "Accept", "application/json" },
+					       { "Authorization", basic } };
 	const struct http_request req = {
 		.method = "GET",
 		.url = url,
@@ -194,7 +204,8 @@ enum auth_step auth_prepare(struct registry *r, struct err *err)
 static int keep_challenge(struct registry *r, enum address_class peer_class, struct challenge *c,
 			  struct err *err)
 {
-	const struct redirect_source source = { .registry = &r->base, .from = &r->base,
+	const struct redirect_source source = { .registry = &r->base,
+						.from = &r->base,
 						.from_class = peer_class };
 	struct http_url realm = { 0 };
 
@@ -217,12 +228,13 @@ static int read_challenge(const struct http_response *resp, struct challenge *ou
 	if (challenge_parse(value ? value : "", value ? strlen(value) : 0, out, err) < 0)
 		return -1;
 	if (out->scheme == CHALLENGE_NONE)
-		return err_set(err, ERR_DENIED, "401 with no way to log in that berth knows (Basic, Bearer)");
+		return err_set(err, ERR_DENIED,
+			       "401 with no way to log in that berth knows (Basic, Bearer)");
 	return 0;
 }
 
-enum auth_step auth_challenged(struct registry *r, const struct http_response *resp, unsigned int generation,
-			       unsigned int *rejections, struct err *err)
+enum auth_step auth_challenged(struct registry *r, const struct http_response *resp,
+			       unsigned int generation, unsigned int *rejections, struct err *err)
 {
 	CLEANUP(challenge_free) struct challenge c = { 0 };
 	bool scope_missing;

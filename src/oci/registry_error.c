@@ -8,7 +8,8 @@
 /* distribution-spec §Error Codes: {"errors":[{"code","message"}]}. "" when the body is something else. */
 static void registry_words(const struct http_response *resp, char out[SAID_MAX])
 {
-	const struct json_limits limits = { .max_bytes = REGISTRY_ERROR_BODY_MAX, .max_depth = 16,
+	const struct json_limits limits = { .max_bytes = REGISTRY_ERROR_BODY_MAX,
+					    .max_depth = 16,
 					    .max_nodes = 1000 };
 	CLEANUP(json_freep) struct json *doc = NULL;
 	const char *code, *message;
@@ -21,8 +22,8 @@ static void registry_words(const struct http_response *resp, char out[SAID_MAX])
 	code = json_string(json_get(first, "code"));
 	message = json_string(json_get(first, "message"));
 	if (code || message)
-		(void)snprintf(out, SAID_MAX, "%s%s%s", code ? code : "", code && message ? ": " : "",
-			       message ? message : "");
+		(void)snprintf(out, SAID_MAX, "%s%s%s", code ? code : "",
+			       code && message ? ": " : "", message ? message : "");
 }
 
 static int add_words(struct err *err, const char *said)
@@ -37,13 +38,15 @@ static int add_words(struct err *err, const char *said)
 
 static int not_found(const struct registry *r, const char *what, const char *said, struct err *err)
 {
-	(void)err_set(err, ERR_NOT_FOUND, "%s: not found on %s%s%s%s", what, r->ref.host, said[0] ? " (" : "",
-		      said, said[0] ? ")" : "");
-	return err_hint(err, "check the name and the tag; registries also answer so when the image is private");
+	(void)err_set(err, ERR_NOT_FOUND, "%s: not found on %s%s%s%s", what, r->ref.host,
+		      said[0] ? " (" : "", said, said[0] ? ")" : "");
+	return err_hint(
+		err,
+		"check the name and the tag; registries also answer so when the image is private");
 }
 
-int registry_status_error(const struct registry *r, const struct http_response *resp, const char *what,
-			  bool elsewhere, struct err *err)
+int registry_status_error(const struct registry *r, const struct http_response *resp,
+			  const char *what, bool elsewhere, struct err *err)
 {
 	char said[SAID_MAX];
 

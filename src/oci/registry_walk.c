@@ -14,15 +14,15 @@ struct walk {
 
 	struct loop_timer *start_timer;
 	struct http_transfer *transfer;
-	struct http_url at;       /* where the request goes */
+	struct http_url at; /* where the request goes */
 	enum address_class least;
 	unsigned int hops;
-	bool own;                 /* `at` is the registry's origin: credentials may go there */
-	bool from_place;          /* `at` was remembered, not told just now */
-	unsigned int generation;  /* of the authorization that was sent; 0: none */
+	bool own;                /* `at` is the registry's origin: credentials may go there */
+	bool from_place;         /* `at` was remembered, not told just now */
+	unsigned int generation; /* of the authorization that was sent; 0: none */
 	unsigned int rejections;
 	bool waits_for_token, waits_for_login;
-	bool token_is_in;         /* its turn in walks_token_done() */
+	bool token_is_in; /* its turn in walks_token_done() */
 };
 
 void walk_place_clear(struct walk_place *p)
@@ -147,7 +147,8 @@ static void to_registry(struct walk *w)
 	/* Made of a reference and a digest or tag that were parsed: nothing in it can be refused. */
 	if (http_url_resolve(&w->r->base, w->req.path, &w->at, &err) < 0)
 		abort();
-	w->least = ADDRESS_LOOPBACK; /* the operator chose it; only link-local is out of the question */
+	w->least =
+		ADDRESS_LOOPBACK; /* the operator chose it; only link-local is out of the question */
 	w->own = true;
 	w->from_place = false;
 	w->hops = 0;
@@ -160,7 +161,8 @@ static bool is_redirect(long status)
 
 static int follow(struct walk *w, const struct http_response *resp, struct err *err)
 {
-	const struct redirect_source source = { .registry = &w->r->base, .from = &w->at,
+	const struct redirect_source source = { .registry = &w->r->base,
+						.from = &w->at,
 						.from_class = resp->peer_class };
 	CLEANUP(freep) char *location = http_header_get(resp, "location");
 	struct http_url to = { 0 };
@@ -205,7 +207,8 @@ static void on_answer(void *arg, struct http_response *resp, const struct err *f
 	if (failure) {
 		finish(w, resp, failure);
 	} else if (resp->status == 401 && w->own) {
-		take_step(w, auth_challenged(w->r, resp, w->generation, &w->rejections, &err), &err);
+		take_step(w, auth_challenged(w->r, resp, w->generation, &w->rejections, &err),
+			  &err);
 	} else if (login_is_stale(w, resp)) {
 		w->rejections++;
 		take_step(w, AUTH_NEED_LOGIN, &err);
@@ -231,7 +234,8 @@ static void on_start(void *arg)
 	go(w);
 }
 
-struct walk *walk_start(struct registry *r, const struct walk_request *req, walk_done_fn *done, void *arg)
+struct walk *walk_start(struct registry *r, const struct walk_request *req, walk_done_fn *done,
+			void *arg)
 {
 	struct walk *w = xcalloc(1, sizeof *w);
 
@@ -291,65 +295,15 @@ void walks_token_done(struct registry *r, const struct err *failure)
 	}
 }
 
-struct getting {
-	struct walk *walk;
-	bool done, failed, elsewhere;
-	struct http_response *resp;
-	struct err *err;
-};
-
-static void on_got(void *arg, struct http_response *resp, bool elsewhere, const struct err *err)
+bool walk_waits_for_login(const struct walk *w)
 {
-	struct getting *g = arg;
-
-	g->done = true;
-	g->walk = NULL;
-	g->elsewhere = elsewhere;
-	g->failed = err != NULL;
-	if (err) {
-		*g->err = *err;
-		return;
-	}
-	*g->resp = *resp;
-	*resp = (struct http_response){ .retry_after_ms = -1 };
+	return w->waits_for_login;
 }
 
-static bool got_or_waits(void *arg)
+void walk_login_given(struct walk *w)
 {
-	const struct getting *g = arg;
+	struct err err;
 
-	return g->done || g->walk->waits_for_login;
-}
-
-static int give_login(struct registry *r, struct walk *w, struct err *err)
-{
-	struct registry_login login = { 0 };
-
-	if (r->ask_login(r->ask_login_arg, r->login_known, &login, err) < 0) {
-		registry_login_clear(&login);
-		return err_wrap(err, "login to %s", r->ref.host);
-	}
-	registry_login_clear(&r->login);
-	r->login = login;
-	r->login_known = true;
 	w->waits_for_login = false;
-	take_step(w, auth_login_given(r, err), err);
-	return 0;
-}
-
-int registry_get(struct registry *r, const struct walk_request *req, struct http_response *resp, bool *elsewhere,
-		 struct err *err)
-{
-	struct getting g = { .resp = resp, .err = err };
-
-	g.walk = walk_start(r, req, on_got, &g);
-	while (!g.done) {
-		if (loop_wait(r->loop, got_or_waits, &g, -1, err) < 0 ||
-		    (!g.done && give_login(r, g.walk, err) < 0)) {
-			walk_cancel(g.walk);
-			return -1;
-		}
-	}
-	*elsewhere = g.elsewhere;
-	return g.failed ? -1 : 0;
+	take_step(w, auth_login_given(w->r, &err), &err);
 }
