@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#define STARTING_INTERVAL_MS 100
+
 struct follow {
 	struct deployment *d;
 	struct docker_events *events;
@@ -36,11 +38,24 @@ static bool woken(void *arg)
 	return ((struct follow *)arg)->woken;
 }
 
+/*
+ * A starting app is asked more often, until its first good answer: what it is waited for
+ * longer than it needs, the whole instance is. Not by HEALTHCHECK, whose every round is a process in the container.
+ */
+static int64_t interval_ms(const struct follow *f)
+{
+	const struct deployment *d = f->d;
+	int64_t interval = opt_number(d->context->options, OPT_PROBE_INTERVAL);
+	bool eager = !f->was_ready && !f->failed && d->readiness.passes == 0 && d->probe.kind != PROBE_DOCKER;
+
+	return eager && interval > STARTING_INTERVAL_MS ? STARTING_INTERVAL_MS : interval;
+}
+
 /* The next look, or an event before it. */
 static int wait_interval(struct follow *f, int64_t started_ms, struct err *err)
 {
 	struct deployment *d = f->d;
-	int64_t until = started_ms + opt_number(d->context->options, OPT_PROBE_INTERVAL);
+	int64_t until = started_ms + interval_ms(f);
 
 	if (loop_wait(d->context->loop, woken, f, until, err) < 0) {
 		if (err->kind != ERR_TIMEOUT)
