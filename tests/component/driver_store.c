@@ -3,7 +3,8 @@
  * Loads the image TOP_DIGEST of an OCI layout directory into an engine through the store interface, as a pull
  * would, and says how that went in one line of JSON. NAME is fully qualified, with a tag or a digest.
  * Options: whole (ask for no layer to be left out), claim=N (leave out the first N layers whatever the engine
- * has), cut=N (end the session after N bytes of layers), slow (half-way say "half" and wait for an event).
+ * has), raw (feed layers inflated where the store takes that), cut=N (end the session after N bytes of
+ * layers), slow (half-way say "half" and wait for an event).
  */
 #include <fcntl.h>
 #include <unistd.h>
@@ -14,8 +15,10 @@
 #include "engine/container.h"
 #include "engine/store.h"
 #include "oci/manifest.h"
+#include "unpack/inflate.h"
 
 #define PIECE_BYTES (64 * KIB)
+#define RAW_MAX_BYTES (512 * MIB) /* all is held in memory: for small images */
 
 struct driver {
 	const char *layout;
@@ -25,8 +28,9 @@ struct driver {
 	struct store_image image;
 	struct store_layer *layers;
 	struct buf top, manifest, config;
-	bool whole, event, slow;
+	bool whole, event, slow, raw;
 	bool *skip;
+	struct buf *inflated; /* by layer; empty: it is fed as it is */
 	size_t claim;
 	int64_t cut; /* -1: never */
 	int64_t fed;
@@ -163,6 +167,38 @@ static int feed_piece(struct driver *d, struct store_session *s, const char *byt
 	return 0;
 }
 
+static int keep(void *arg, const void *bytes, size_t len, struct err *err)
+{
+	return buf_append(arg, bytes, len, err);
+}
+
+static int inflate_layer(struct driver *d, size_t i, struct err *err)
+{
+	CLEANUP(freep) char *path = blob_path(d, d->layers[i].digest);
+	CLEANUP(buf_free) struct buf blob = BUF_INIT(RAW_MAX_BYTES);
+	struct inflate *x;
+
+	if (fs_read(path, &blob, err) < 0 || inflate_new(inflate_detect(blob.data, blob.len), &x, err) < 0)
+		return -1;
+	int result = inflate_feed(x, blob.data, blob.len, keep, &d->inflated[i], err);
+	if (result == 0)
+		result = inflate_end(x, err);
+	inflate_free(x);
+	d->layers[i].raw_bytes = (int64_t)d->inflated[i].len;
+	return result;
+}
+
+static int inflate_layers(struct driver *d, struct err *err)
+{
+	d->inflated = xcalloc(d->image.n_layers, sizeof *d->inflated);
+	for (size_t i = 0; i < d->image.n_layers; i++) {
+		d->inflated[i] = BUF_INIT(RAW_MAX_BYTES);
+		if (d->raw && store_load.takes_raw(d->docker) && inflate_layer(d, i, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int feed_layer(struct driver *d, struct store_session *s, size_t i, struct err *err)
 {
 	CLEANUP(freep) char *path = blob_path(d, d->layers[i].digest);
@@ -170,6 +206,8 @@ static int feed_layer(struct driver *d, struct store_session *s, size_t i, struc
 	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 
+	if (d->inflated[i].len)
+		return feed_piece(d, s, d->inflated[i].data, d->inflated[i].len, err);
 	while ((n = read(fd, bytes, PIECE_BYTES)) > 0) {
 		int result = feed_piece(d, s, bytes, (size_t)n, err);
 		if (result)
@@ -195,6 +233,8 @@ static int load(struct driver *d, struct err *err)
 	struct store_session *s;
 
 	d->skip = xcalloc(d->image.n_layers, sizeof *d->skip);
+	if (inflate_layers(d, err) < 0)
+		return -1;
 	if (!d->whole && store_load.present(d->docker, &d->image, d->skip, err) < 0)
 		return -1;
 	for (size_t i = 0; i < d->claim && i < d->image.n_layers; i++)
@@ -216,6 +256,7 @@ static int run(struct driver *d, char **argv, struct err *err)
 	for (char **o = argv + 5; *o; o++) {
 		d->whole |= streq(*o, "whole");
 		d->slow |= streq(*o, "slow");
+		d->raw |= streq(*o, "raw");
 		if (skip_prefix(*o, "cut="))
 			d->cut = strtoll(*o + 4, NULL, 10);
 		if (skip_prefix(*o, "claim="))
@@ -260,6 +301,9 @@ int main(int argc, char **argv)
 		http_free(d.http);
 	if (d.loop)
 		loop_free(d.loop);
+	for (size_t i = 0; d.inflated && i < d.image.n_layers; i++)
+		buf_free(&d.inflated[i]);
+	free(d.inflated);
 	free(d.layers);
 	free(d.skip);
 	buf_free(&d.top);

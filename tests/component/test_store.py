@@ -108,17 +108,20 @@ def test_an_image_is_what_pull_makes_of_it(ns, registry, engine, other, name):
     assert tree(engine, reference) == tree(other, reference)
 
 
-def test_odd_images_are_what_pull_makes_of_them(ns, registry, engine, other):
+@pytest.mark.parametrize("form", ["as it is", "raw"])
+def test_odd_images_are_what_pull_makes_of_them(ns, registry, engine, other, form):
     for name in (name for name in images.names() if name.startswith("odd:")):
         image = images.get(name)
         reference = images.push(name, registry, "team/odd")
         try:
             other.docker("pull", "-q", reference)
         except lab.LabError as refusal:
-            answer = drive(ns, engine, image, reference)
+            if form == "raw" and "gzip: " in str(refusal):
+                continue  # the decoder is berth's then
+            answer = drive(ns, engine, image, reference, form)
             assert answer["outcome"] == "failed", f"{name}: pull says {refusal}"
             continue
-        load(ns, engine, image, reference)
+        load(ns, engine, image, reference, form)
         assert identity(engine, reference) == identity(other, reference), name
         assert tree(engine, reference) == tree(other, reference), name
 

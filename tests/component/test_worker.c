@@ -99,9 +99,28 @@ struct run {
 	bool keep_open; /* never ends the input */
 	int state;
 	size_t events;
+	loop_timer_fn *later;
+	struct sha256 *emitted; /* NULL: it does not emit */
+	size_t emitted_bytes, emitted_max; /* takes no more than that, for now */
 	struct worker_result result;
 	struct err err;
 };
+
+static void take_output(struct run *r)
+{
+	const void *bytes;
+	size_t len;
+
+	while (r->emitted && r->emitted_bytes < r->emitted_max) {
+		worker_peek(r->worker, &bytes, &len);
+		if (!len)
+			return;
+		len = len > 1000 ? len - 1 : len; /* what is not consumed comes again */
+		sha256_update(r->emitted, bytes, len);
+		r->emitted_bytes += len;
+		worker_consume(r->worker, len);
+	}
+}
 
 static void on_event(void *arg)
 {
@@ -116,7 +135,10 @@ static void on_event(void *arg)
 		if (r->at == r->len && !r->keep_open)
 			worker_end_input(r->worker);
 	}
+	take_output(r);
 	r->state = worker_result(r->worker, &r->result, &r->err);
+	if (r->state == 0 && r->emitted && !worker_output_ended(r->worker))
+		r->state = 1;
 }
 
 static bool is_over(void *arg)
@@ -142,8 +164,10 @@ static void run_worker(struct run *r, enum inflate_format format)
 
 	assert_int_equal(loop_new(&r->loop, &err), 0);
 	size_t before = open_descriptors();
-	assert_int_equal(worker_start(r->loop, format, false, on_event, r, &r->worker, &err), 0);
+	assert_int_equal(worker_start(r->loop, format, r->emitted != NULL, on_event, r, &r->worker, &err), 0);
 	on_event(r);
+	if (r->later)
+		(void)loop_timer_start(r->loop, 1000, r->later, r); /* gone when it has run */
 	if (loop_wait(r->loop, is_over, r, clock_mono_ms() + 60000, &err) < 0)
 		fail_msg("%s", err.msg);
 	worker_free(r->worker);
@@ -182,6 +206,55 @@ static void test_a_layer_larger_than_the_pipe(void **state)
 	sha256_of(bytes + 1, BIG_BYTES - 1, want);
 	assert_memory_equal(r.result.diff_id, want, sizeof want);
 	assert_true(r.events > 2);
+}
+
+static void assert_emitted(struct run *r)
+{
+	uint8_t got[SHA256_BYTES];
+
+	sha256_final(r->emitted, got);
+	assert_memory_equal(got, r->result.diff_id, sizeof got);
+	assert_int_equal(r->emitted_bytes, r->result.size_bytes);
+	sha256_free(r->emitted);
+}
+
+static void test_a_layer_comes_back_inflated(void **state)
+{
+	struct run r = { .bytes = "w" GZ_MEMBER GZ_MEMBER, .len = sizeof("w" GZ_MEMBER GZ_MEMBER) - 1 };
+
+	(void)state;
+	r.emitted = sha256_new();
+	r.emitted_max = SIZE_MAX;
+	run_worker(&r, INFLATE_GZIP);
+	assert_int_equal(r.state, 0);
+	assert_int_equal(r.emitted_bytes, 6);
+	assert_emitted(&r);
+}
+
+static void go_on(void *arg)
+{
+	struct run *r = arg;
+
+	r->emitted_max = SIZE_MAX;
+	on_event(r);
+}
+
+/* Nobody reads for longer than a stalled worker may take: it is not the one that stalls. */
+static void test_a_worker_waits_for_its_reader(void **state)
+{
+	CLEANUP(freep) char *bytes = xcalloc(1, BIG_BYTES);
+	struct run r = { .bytes = bytes, .len = BIG_BYTES, .emitted_max = 4 * MIB };
+
+	(void)state;
+	bytes[0] = 'w';
+	r.emitted = sha256_new();
+	worker_stall_ms = 100;
+	r.later = go_on;
+	run_worker(&r, INFLATE_PLAIN);
+	worker_stall_ms = WORKER_STALL_MS;
+	if (r.state != 0)
+		fail_msg("%s", r.err.msg);
+	assert_emitted(&r);
 }
 
 static const struct {
@@ -295,6 +368,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_layer),
 		cmocka_unit_test(test_a_layer_larger_than_the_pipe),
+		cmocka_unit_test(test_a_layer_comes_back_inflated),
+		cmocka_unit_test(test_a_worker_waits_for_its_reader),
 		cmocka_unit_test(test_bad_workers),
 		cmocka_unit_test(test_a_worker_that_dies_while_fed),
 		cmocka_unit_test(test_a_worker_that_hangs_is_killed),
