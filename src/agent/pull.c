@@ -251,8 +251,8 @@ static int move_layers(struct job *j, struct pulled *out, struct err *err)
 		struct transfer_result result = { 0 };
 		if (attempt(j, whole, out, &result, err) == 0)
 			return 0;
-		if (err->kind == ERR_NOT_FOUND && !whole) {
-			/* The engine lacks a layer that it had said it has: content pruned, snapshot kept. */
+		if (result.engine_lacks && !whole) {
+			/* A layer that it had said it has: content pruned, snapshot kept. */
 			whole = true;
 		} else if (result.bad_bytes && !again) {
 			again = true;

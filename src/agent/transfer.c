@@ -73,13 +73,20 @@ static int feed_worker(struct transfer *t, struct lane *lane, const char *bytes,
 	return 0;
 }
 
+/* Returns -1. */
+static int engine_failed(struct transfer *t, const struct err *err)
+{
+	t->result->engine_lacks = err->kind == ERR_NOT_FOUND;
+	return -1;
+}
+
 static int feed_store(struct transfer *t, struct lane *lane, const char *bytes, size_t len)
 {
 	if (lane->store_took == len)
 		return 0;
 	ssize_t n = t->req->store->feed(t->session, bytes + lane->store_took, len - lane->store_took, &t->err);
 	if (n < 0)
-		return -1;
+		return engine_failed(t, &t->err);
 	lane->store_took += (size_t)n;
 	return 0;
 }
@@ -123,8 +130,10 @@ static int move_raw(struct transfer *t, size_t i)
 	if ((int64_t)len > lane->raw_left)
 		return bad_hint(t, i);
 	ssize_t n = t->req->store->feed(t->session, bytes, len, &t->err);
-	if (n <= 0)
-		return (int)n;
+	if (n < 0)
+		return engine_failed(t, &t->err);
+	if (!n)
+		return 0;
 	worker_consume(lane->worker, (size_t)n);
 	lane->raw_left -= n;
 	return 1;
@@ -227,7 +236,7 @@ static int check_blobs(struct transfer *t)
 	for (size_t i = 0; i < t->n; i++)
 		if (!t->req->skip[i] && blob_state(t->blobs, i) == BLOB_FAILED) {
 			t->err = *blob_error(t->blobs, i);
-			t->result->bad_bytes = t->err.kind == ERR_REFUSED;
+			t->result->bad_bytes = blob_wants_refetch(t->blobs, i);
 			return -1;
 		}
 	return 0;
@@ -304,7 +313,7 @@ static int run(struct transfer *t, struct err *err)
 		return -1;
 	}
 	progress_activity(req->progress, "Docker registers the layers");
-	return req->store->commit(t->session, err);
+	return req->store->commit(t->session, err) < 0 ? engine_failed(t, err) : 0;
 }
 
 int transfer_run(struct context *c, const struct transfer_request *req, struct transfer_result *out,

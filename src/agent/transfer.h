@@ -24,8 +24,9 @@ struct transfer_request {
 struct transfer_result {
 	size_t n_fetched;
 	int64_t bytes;
-	bool bad_bytes; /* set with ERR_REFUSED: the transfer, not the image, may be to blame */
-	bool bad_hint;  /* a layer's raw_bytes was not its size: without hints it may work */
+	bool bad_bytes;    /* the transfer, not the image, may be to blame */
+	bool engine_lacks; /* the engine has not got something that was left out */
+	bool bad_hint;     /* a layer's raw_bytes was not its size: without hints it may work */
 };
 
 /* Runs on the loop until the store has committed. The engine holds nothing of it otherwise. */

@@ -131,6 +131,13 @@ const struct err *blob_error(const struct blob_set *set, size_t i)
 	return &set->blobs[i].err;
 }
 
+bool blob_wants_refetch(const struct blob_set *set, size_t i)
+{
+	const struct blob *b = &set->blobs[i];
+
+	return b->spoiled || (b->lied && b->asked_from > 0);
+}
+
 int64_t blob_received_bytes(const struct blob_set *set, size_t i)
 {
 	return set->blobs[i].received;

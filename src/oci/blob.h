@@ -34,8 +34,12 @@ int blob_set_start(struct registry *r, struct http *http, struct loop *loop, con
 void blob_set_free(struct blob_set *set); /* cancels what runs */
 
 enum blob_state blob_state(const struct blob_set *set, size_t i);
-/* The error of a BLOB_FAILED blob. ERR_REFUSED with "digest mismatch": one refetch of the whole pull may help. */
-const struct err *blob_error(const struct blob_set *set, size_t i);
+const struct err *blob_error(const struct blob_set *set, size_t i); /* of a BLOB_FAILED blob */
+/*
+ * Of a BLOB_FAILED blob: what was taken of it turned out wrong, or its rest was refused. One fetch from its first
+ * byte may help; what was refused before any byte of it was taken has been asked for again already.
+ */
+bool blob_wants_refetch(const struct blob_set *set, size_t i);
 int64_t blob_received_bytes(const struct blob_set *set, size_t i); /* for progress */
 
 /* Bytes in order that wait to be read: *len 0 when there are none now. Valid until the next call on the set. */
