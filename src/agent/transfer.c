@@ -20,6 +20,8 @@ struct transfer {
 	struct lane *lanes;
 	size_t n;
 	bool pumping, again, failed;
+	bool choked;        /* the worker of that layer could not read it; err says why */
+	size_t choked_at;
 	struct err err;
 };
 
@@ -62,13 +64,23 @@ static int start_worker(struct transfer *t, size_t i)
 	return 1;
 }
 
-static int feed_worker(struct transfer *t, struct lane *lane, const char *bytes, size_t len)
+/* Returns -1. */
+static int worker_failed(struct transfer *t, size_t i)
 {
+	t->choked = t->err.kind == ERR_REFUSED;
+	t->choked_at = i;
+	return err_wrap(&t->err, "layer %zu of %zu (%.19s)", i + 1, t->n, t->req->resolved->parsed.layers[i].digest.text);
+}
+
+static int feed_worker(struct transfer *t, size_t i, const char *bytes, size_t len)
+{
+	struct lane *lane = &t->lanes[i];
+
 	if (lane->worker_took == len)
 		return 0;
 	ssize_t n = worker_feed(lane->worker, bytes + lane->worker_took, len - lane->worker_took, &t->err);
 	if (n < 0)
-		return -1;
+		return worker_failed(t, i);
 	lane->worker_took += (size_t)n;
 	return 0;
 }
@@ -99,7 +111,7 @@ static int move_bytes(struct transfer *t, size_t i)
 	size_t len, done;
 
 	blob_peek(t->blobs, i, &bytes, &len);
-	if (feed_worker(t, lane, bytes, len) < 0 || (!lane->raw && feed_store(t, lane, bytes, len) < 0))
+	if (feed_worker(t, i, bytes, len) < 0 || (!lane->raw && feed_store(t, lane, bytes, len) < 0))
 		return -1;
 	done = lane->raw || lane->worker_took < lane->store_took ? lane->worker_took : lane->store_took;
 	if (!done)
@@ -205,8 +217,7 @@ static int collect(struct transfer *t)
 		if (state > 0 || (state == 0 && lane->raw && !worker_output_ended(lane->worker)))
 			continue;
 		if (state < 0 || (lane->ended && check_diff_id(t, i, &r) < 0))
-			return err_wrap(&t->err, "layer %zu of %zu (%.19s)", i + 1, t->n,
-					t->req->resolved->parsed.layers[i].digest.text);
+			return worker_failed(t, i);
 		if (lane->raw_left > 0)
 			return bad_hint(t, i);
 		if (!lane->ended)
@@ -261,6 +272,27 @@ static void show(struct transfer *t)
 		t->req->hooks->bytes(t->req->hooks->arg, received_bytes(t), total);
 }
 
+/*
+ * What a worker cannot read may be the image's fault or the transfer's, which can be repeated: the rest
+ * of the blob is fetched for its digest to tell.
+ */
+static int drain(struct transfer *t)
+{
+	const void *bytes;
+	size_t len;
+
+	for (blob_peek(t->blobs, t->choked_at, &bytes, &len); len; blob_peek(t->blobs, t->choked_at, &bytes, &len))
+		blob_consume(t->blobs, t->choked_at, len);
+	return blob_state(t->blobs, t->choked_at) == BLOB_VERIFIED ? -1 : 0;
+}
+
+static int move_on(struct transfer *t)
+{
+	if (!t->choked && (feed_layers(t) < 0 || collect(t) < 0) && !t->choked)
+		return -1;
+	return t->choked ? drain(t) : 0;
+}
+
 /* Every event ends here; what an event inside causes is done in the next round. */
 static void pump(struct transfer *t)
 {
@@ -270,7 +302,7 @@ static void pump(struct transfer *t)
 	t->pumping = true;
 	while (t->again && !t->failed) {
 		t->again = false;
-		t->failed = check_blobs(t) < 0 || feed_layers(t) < 0 || collect(t) < 0;
+		t->failed = check_blobs(t) < 0 || move_on(t) < 0;
 	}
 	t->pumping = false;
 	show(t);
