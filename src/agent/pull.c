@@ -268,12 +268,15 @@ static int move_layers(struct job *j, struct pulled *out, struct err *err)
 static int run(struct job *j, int64_t deadline_ms, struct pulled *out, struct err *err)
 {
 	int64_t began = clock_mono_ms();
+	struct err why;
 
 	phase(j, "resolve");
 	if (resolve(j, deadline_ms, err) < 0)
 		return err_wrap(err, "resolve %s", reference_name(j->ref));
 	describe(j);
-	j->store = store_choose(docker_info(j->context->docker));
+	j->store = store_choose(j->context->docker, &why);
+	if (why.kind != ERR_NONE)
+		log_err(LOG_LEVEL_WARNING, &why);
 	j->store->image_id(j->context->docker, &j->store_image, out->image_id);
 	memcpy(out->digest, j->image.top.descriptor.digest.text, DIGEST_SIZE);
 	out->n_layers = j->image.parsed.n_layers;

@@ -1,12 +1,14 @@
 /*
  * How an image becomes the engine's. One small interface; an implementation per
- * way in (now: `load`). The store is told what the image is, says which layers it
- * lacks, takes their bytes in the order it asks for, and commits. Nothing exists in
- * the engine before commit, and nothing counts before inspect agrees.
+ * way in. The store is told what the image is and says which layers it lacks. `load`
+ * takes their bytes in the order it asks for; `containerd` gives a directory per layer, to be filled
+ * in any order and all at once. No image exists in the engine before commit, and nothing counts before
+ * inspect agrees.
  */
 #ifndef BERTH_ENGINE_STORE_H
 #define BERTH_ENGINE_STORE_H
 
+#include "base/mem.h"
 #include "engine/docker.h"
 
 enum store_compression { STORE_PLAIN, STORE_GZIP, STORE_ZSTD };
@@ -43,7 +45,14 @@ struct store_session;
 typedef void store_event_fn(void *arg);
 
 struct store {
-	const char *name; /* "load": what status and bench print */
+	const char *name; /* "load", "containerd": what status and bench print */
+	/*
+	 * Layers are unpacked into directories, at the same time: staging() and layer() are there, wants() and feed()
+	 * are NULL. Otherwise the other way round.
+	 */
+	bool parallel;
+	/* Serves where begin() failed with ERR_CONFIG: a capability is missing, and nothing was begun. Or NULL. */
+	const struct store *fallback;
 	/* The image ID that the engine will give it: config digest (classic, Podman) or top digest (containerd store). */
 	void (*image_id)(struct docker *d, const struct store_image *image, char out[80]);
 	/* Inflated layers are accepted too, where their size is known beforehand: the engine then need not inflate. */
@@ -58,6 +67,18 @@ struct store {
 	/* Offers bytes of that layer: how many were taken (0: event will come), -1 when the engine ended it. */
 	ssize_t (*feed)(struct store_session *s, const void *bytes, size_t len, struct err *err);
 	/*
+	 * The directory that layer i is unpacked into: an O_PATH descriptor, the session's; empty, root's, 0755. -1: the layer
+	 * is left out.
+	 */
+	int (*staging)(const struct store_session *s, size_t i);
+	/*
+	 * That directory is complete and verified (digest, diff_id): becomes the engine's layer. In the order of the image,
+	 * for each that is not left out; may wait on the loop. implicit: directories that the layer has entries in but
+	 * no entry for, relative and parents first: they get mode, owner and attributes that they have below.
+	 * ERR_NOT_FOUND: a layer below, which was left out, is gone. The directory is not to be touched any more.
+	 */
+	int (*layer)(struct store_session *s, size_t i, const struct strv *implicit, struct err *err);
+	/*
 	 * All layers have been taken and every digest and diff_id is verified: hands over what makes the image exist, waits for
 	 * the engine's verdict (on the loop), inspects. ERR_REFUSED when the ID differs.
 	 */
@@ -67,8 +88,12 @@ struct store {
 };
 
 extern const struct store store_load;
+extern const struct store store_containerd;
 
-/* The store for this engine, from its info. */
-const struct store *store_choose(const struct docker_info *info);
+/*
+ * The store for this engine, from its info; connects to containerd where that is Docker's store. *why is set (else
+ * ERR_NONE) when a capability is missing for the faster one: for one warning.
+ */
+const struct store *store_choose(struct docker *d, struct err *why);
 
 #endif

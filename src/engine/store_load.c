@@ -260,8 +260,9 @@ const struct store store_load = {
 	.end = load_end,
 };
 
-const struct store *store_choose(const struct docker_info *info)
+const struct store *store_choose(struct docker *d, struct err *why)
 {
-	(void)info; /* load serves every engine */
+	(void)d; /* load serves every engine */
+	err_clear(why);
 	return &store_load;
 }
