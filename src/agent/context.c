@@ -50,6 +50,14 @@ static void trace_request(void *arg, const char *line)
 	log_debug("%s", line);
 }
 
+/* containerd's own clients take both forms. */
+static const char *containerd_path(const char *address)
+{
+	const char *path = address ? skip_prefix(address, "unix://") : NULL;
+
+	return path ? path : address;
+}
+
 static int open_all(struct context *c, int64_t imds_patience_ms, struct err *err)
 {
 	CLEANUP(freep) char *agent = xasprintf("berth/%s", build_version);
@@ -70,7 +78,13 @@ static int open_all(struct context *c, int64_t imds_patience_ms, struct err *err
 		return -1;
 	c->credentials = credentials_new(c->http, c->loop, c->imds);
 	bool wants_docker = option_table[OPT_DOCKER_HOST].commands & c->options->command;
-	return wants_docker ? docker_new(c->http, c->loop, docker_host, &c->docker, err) : 0;
+	if (!wants_docker)
+		return 0;
+	if (docker_new(c->http, c->loop, docker_host, &c->docker, err) < 0)
+		return -1;
+	if (option_table[OPT_CONTAINERD_SOCKET].commands & c->options->command)
+		docker_set_containerd(c->docker, containerd_path(opt_str(c->options, OPT_CONTAINERD_SOCKET)));
+	return 0;
 }
 
 int context_open(struct context *c, const struct options *options, int64_t imds_patience_ms, struct err *err)

@@ -98,6 +98,13 @@ const struct option_row option_table[OPT__COUNT] = {
 		"platform of the image (default: this machine's)", ENGINE, OPTION_STRING, 0 },
 	[OPT_DOCKER_HOST] = { "docker-host", "DOCKER_HOST", "URL", "unix:///var/run/docker.sock", NULL,
 		"the Docker socket", ENGINE | CMD_STATUS, OPTION_STRING, 0 },
+	[OPT_CONTAINERD_SOCKET] = { "containerd-socket", "CONTAINERD_ADDRESS", "PATH", NULL, NULL,
+		"the socket of Docker's containerd (default: what Docker says, else the usual places)",
+		ENGINE, OPTION_STRING, 0 },
+	[OPT_BACKFILL] = { "backfill", "BERTH_BACKFILL", "WHEN", "after", "after|no",
+		"with the containerd store: whether the compressed layers, which docker save and push need, are "
+		"fetched too once the image can run",
+		ENGINE, OPTION_CHOICE, 0 },
 	[OPT_STATE_DIR] = { "state-dir", "BERTH_STATE_DIR", "DIR", "/var/lib/berth", NULL,
 		"directory of state.json", ENGINE | CMD_STATUS, OPTION_STRING, 0 },
 	[OPT_RUN_DIR] = { "run-dir", "BERTH_RUN_DIR", "DIR", "/run/berth", NULL,

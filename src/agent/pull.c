@@ -1,5 +1,6 @@
 #include "agent/pull.h"
 
+#include "agent/backfill.h"
 #include "agent/login.h"
 #include "agent/transfer.h"
 #include "base/clock.h"
@@ -27,8 +28,10 @@ struct job {
 	struct store_layer *layers;
 	struct store_image store_image;
 	const struct store *store;
+	int (*lacks)(struct docker *d, const struct store_image *image, bool *lacks, struct err *err);
 	bool *skip;
 	bool no_hints; /* one was wrong */
+	bool backfills;
 };
 
 static enum store_compression compression_of(const struct descriptor *d)
@@ -265,6 +268,38 @@ static int move_layers(struct job *j, struct pulled *out, struct err *err)
 	}
 }
 
+/* The blobs of layers that the engine has unpacked, but not as they came. */
+static int backfill(struct job *j, struct pulled *out, struct err *err)
+{
+	size_t n = j->image.parsed.n_layers, lacking = 0;
+	CLEANUP(freep) bool *lacks = xcalloc(n, sizeof *lacks);
+	const struct backfill_request req = {
+		.registry = j->registry,
+		.image = &j->store_image,
+		.resolved = &j->image,
+		.lacks = lacks,
+		.progress = j->progress,
+	};
+	int64_t began = clock_mono_ms();
+
+	if (!j->lacks)
+		return 0;
+	if (j->lacks(j->context->docker, &j->store_image, lacks, err) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		lacking += lacks[i];
+		j->skip[i] = !lacks[i];
+	}
+	if (!lacking)
+		return 0;
+	phase(j, "backfill");
+	show_layers(j);
+	int result = backfill_run(j->context, &req, &out->backfilled_bytes, err);
+	progress_end(j->progress);
+	out->backfill_ms = clock_mono_ms() - began;
+	return result < 0 ? err_wrap(err, "backfill %s", reference_name(j->ref)) : 0;
+}
+
 static int run(struct job *j, int64_t deadline_ms, struct pulled *out, struct err *err)
 {
 	int64_t began = clock_mono_ms();
@@ -277,6 +312,9 @@ static int run(struct job *j, int64_t deadline_ms, struct pulled *out, struct er
 	j->store = store_choose(j->context->docker, &why);
 	if (why.kind != ERR_NONE)
 		log_err(LOG_LEVEL_WARNING, &why);
+	j->lacks = j->store->lacks;
+	if (j->store->parallel)
+		j->store = j->store->fallback; /* transfer.c feeds layers one after another */
 	j->store->image_id(j->context->docker, &j->store_image, out->image_id);
 	memcpy(out->digest, j->image.top.descriptor.digest.text, DIGEST_SIZE);
 	out->n_layers = j->image.parsed.n_layers;
@@ -290,7 +328,7 @@ static int run(struct job *j, int64_t deadline_ms, struct pulled *out, struct er
 		out->store = j->store->name;
 	}
 	out->took_ms = clock_mono_ms() - began;
-	return 0;
+	return j->backfills ? backfill(j, out, err) : 0;
 }
 
 int pull_image(struct context *c, const struct reference *ref, int64_t resolve_deadline_ms,
@@ -299,6 +337,7 @@ int pull_image(struct context *c, const struct reference *ref, int64_t resolve_d
 	struct job j = { .context = c, .ref = ref, .progress = progress, .hooks = hooks };
 	struct pulled pulled = { 0 };
 
+	j.backfills = c->options->command == CMD_PULL && streq(opt_str(c->options, OPT_BACKFILL), "after");
 	j.login = (struct login){ .context = c, .ref = ref };
 	int result = run(&j, resolve_deadline_ms, &pulled, err);
 	if (j.registry)

@@ -19,6 +19,7 @@ struct pulled {
 	size_t n_layers, n_fetched;
 	int64_t bytes;          /* received, compressed */
 	int64_t took_ms;
+	int64_t backfilled_bytes, backfill_ms; /* 0: nothing was lacking, or not asked for */
 };
 
 struct pull_hooks {

@@ -38,6 +38,8 @@ static void print_json(const char *image, const struct pulled *p)
 	json_set_int(o, "layers_fetched", (int64_t)p->n_fetched);
 	json_set_int(o, "bytes", p->bytes);
 	json_set_int(o, "took_ms", p->took_ms);
+	json_set_int(o, "backfilled_bytes", p->backfilled_bytes);
+	json_set_int(o, "backfill_ms", p->backfill_ms);
 	CLEANUP(freep) char *text = json_print(o, false);
 	json_free(o);
 	puts(text);
@@ -53,6 +55,8 @@ static void print_text(const char *image, const struct pulled *p)
 	else
 		printf("  pulled  %zu of %zu layers, %s in %.1f s (%s)\n", p->n_fetched, p->n_layers,
 		       size_text(p->bytes, size), (double)p->took_ms / 1e3, p->store);
+	if (p->backfilled_bytes)
+		printf("  backfilled %s in %.1f s\n", size_text(p->backfilled_bytes, size), (double)p->backfill_ms / 1e3);
 }
 
 static int pull(struct pull_job *j, const struct options *o, struct err *err)

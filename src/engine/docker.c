@@ -5,10 +5,13 @@
 
 #include "base/mem.h"
 #include "base/secret.h"
+#include "engine/containerd.h"
 #include "engine/docker_internal.h"
 
 #define ANSWER_MAX_DEPTH 64
 #define ANSWER_MAX_NODES 1000000 /* 16 MiB of /images/json hold about a third of it */
+
+#define GIVE_BACK_MS 5000
 
 #define TCP_PORT_DEFAULT "2375" /* registered with IANA for Docker without TLS */
 
@@ -22,6 +25,7 @@ static int parse_unix(const char *path, struct docker *d, struct err *err)
 		return err_set(err, ERR_CONFIG, "%s: longer than %zu bytes", d->host,
 			       sizeof address.sun_path - 1);
 	d->socket = xstrdup(path);
+	d->is_default = streq(path, "/var/run/docker.sock") || streq(path, "/run/docker.sock");
 	d->base = xstrdup("http://docker");
 	return 0;
 }
@@ -71,10 +75,31 @@ int docker_new(struct http *http, struct loop *loop, const char *host, struct do
 	return 0;
 }
 
+void docker_set_containerd(struct docker *d, const char *socket)
+{
+	free(d->containerd_socket);
+	d->containerd_socket = xstrdup(socket);
+}
+
+/* Also after a signal. What is left in spite of it expires, or the next start takes it. */
+static void give_back(struct docker *d)
+{
+	struct err ignored;
+
+	if (!d->containerd || !containerd_lease(d->containerd))
+		return;
+	loop_uncancel(d->loop);
+	if (containerd_lease_delete(d->containerd, containerd_lease(d->containerd), false, GIVE_BACK_MS, &ignored) < 0)
+		err_clear(&ignored);
+}
+
 void docker_free(struct docker *d)
 {
 	if (!d)
 		return;
+	give_back(d);
+	containerd_free(d->containerd);
+	free(d->containerd_socket);
 	free(d->host);
 	free(d->socket);
 	free(d->base);

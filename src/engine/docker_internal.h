@@ -13,7 +13,10 @@ struct docker {
 	char *host;   /* as given, for messages */
 	char *socket; /* NULL: TCP */
 	char *base;   /* "http://docker" or "http://127.0.0.1:2375" */
+	bool is_default; /* the socket that Docker has where nobody chose another */
 	struct docker_info info;
+	char *containerd_socket;       /* as told; NULL: to be found */
+	struct containerd *containerd; /* once store_choose() found that it can be used */
 };
 
 struct docker_exchange {

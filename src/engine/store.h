@@ -83,8 +83,13 @@ struct store {
 	 * the engine's verdict (on the loop), inspects. ERR_REFUSED when the ID differs.
 	 */
 	int (*commit)(struct store_session *s, struct err *err);
-	/* Ends a session, committed or not. Not committed: the engine must be left without anything of it. */
+	/*
+	 * Ends a session, committed or not. Not committed: the engine must be left without anything of it, layers
+	 * aside that a next session of this process could use; those go with the struct docker.
+	 */
 	void (*end)(struct store_session *s);
+	/* lacks[i]: the engine has the image but not the blob of layer i, so that it can neither save nor push it. NULL: never. */
+	int (*lacks)(struct docker *d, const struct store_image *image, bool *lacks, struct err *err);
 };
 
 extern const struct store store_load;

@@ -4,9 +4,11 @@
  * would, and says how that went in one line of JSON. NAME is fully qualified, with a tag or a digest.
  * Options: whole (ask for no layer to be left out), claim=N (leave out the first N layers whatever the engine
  * has), raw (feed layers inflated where the store takes that), cut=N (end the session after N bytes of
- * layers), slow (half-way say "half" and wait for an event).
+ * layers), slow (half-way say "half" and wait for an event), containerd=SOCKET (the store `containerd`; tar unpacks
+ * the layers).
  */
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -25,6 +27,8 @@ struct driver {
 	struct loop *loop;
 	struct http *http;
 	struct docker *docker;
+	const char *containerd; /* its socket, or NULL */
+	const struct store *store;
 	struct store_image image;
 	struct store_layer *layers;
 	struct buf top, manifest, config;
@@ -155,7 +159,7 @@ static int feed_piece(struct driver *d, struct store_session *s, const char *byt
 		if (d->slow && d->fed > bytes_to_feed(d) / 2 && pause_half_way(d, err) < 0)
 			return -1;
 		d->event = false;
-		ssize_t n = store_load.feed(s, bytes, offer, err);
+		ssize_t n = d->store->feed(s, bytes, offer, err);
 		if (n < 0)
 			return -1;
 		if (!n && loop_wait(d->loop, had_event, d, -1, err) < 0)
@@ -193,7 +197,7 @@ static int inflate_layers(struct driver *d, struct err *err)
 	d->inflated = xcalloc(d->image.n_layers, sizeof *d->inflated);
 	for (size_t i = 0; i < d->image.n_layers; i++) {
 		d->inflated[i] = BUF_INIT(RAW_MAX_BYTES);
-		if (d->raw && store_load.takes_raw(d->docker) && inflate_layer(d, i, err) < 0)
+		if (d->raw && d->store->takes_raw(d->docker) && inflate_layer(d, i, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -216,16 +220,54 @@ static int feed_layer(struct driver *d, struct store_session *s, size_t i, struc
 	return n < 0 ? err_set(err, ERR_FAILED, "cannot read %s", path) : 0;
 }
 
+/* As a worker would, for layers without whiteouts. */
+static int unpack(struct driver *d, int root, size_t i, struct err *err)
+{
+	CLEANUP(freep) char *path = blob_path(d, d->layers[i].digest);
+	CLEANUP(freep) char *dir = xasprintf("/proc/self/fd/%d", root);
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)fcntl(root, F_SETFD, 0);
+		execlp("tar", "tar", "-xpf", path, "-C", dir, "--numeric-owner", "--xattrs", "--xattrs-include=*", "--acls",
+		       NULL);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0 || status)
+		return err_set(err, ERR_FAILED, "tar failed on layer %zu", i + 1);
+	d->fed += d->layers[i].size_bytes;
+	return 0;
+}
+
+static int make_layers(struct driver *d, struct store_session *s, struct err *err)
+{
+	const struct strv none = { 0 };
+
+	for (size_t i = 0; i < d->image.n_layers; i++) {
+		int root = d->store->staging(s, i);
+		if (d->cut == (int64_t)i)
+			return 1;
+		if (root < 0)
+			continue;
+		if (d->slow && i == d->image.n_layers / 2 && pause_half_way(d, err) < 0)
+			return -1;
+		if (unpack(d, root, i, err) < 0 || d->store->layer(s, i, &none, err) < 0)
+			return -1;
+	}
+	return d->cut == (int64_t)d->image.n_layers ? 1 : d->store->commit(s, err);
+}
+
 static int feed_all(struct driver *d, struct store_session *s, struct err *err)
 {
 	ssize_t i;
 	int result = 0;
 
-	while (result == 0 && (i = store_load.wants(s)) >= 0)
+	while (result == 0 && (i = d->store->wants(s)) >= 0)
 		result = feed_layer(d, s, (size_t)i, err);
 	if (result == 1) /* give the engine time to have seen it all */
 		return loop_sleep(d->loop, 1000, err) < 0 ? -1 : 1;
-	return result ? result : store_load.commit(s, err);
+	return result ? result : d->store->commit(s, err);
 }
 
 static int load(struct driver *d, struct err *err)
@@ -235,14 +277,14 @@ static int load(struct driver *d, struct err *err)
 	d->skip = xcalloc(d->image.n_layers, sizeof *d->skip);
 	if (inflate_layers(d, err) < 0)
 		return -1;
-	if (!d->whole && store_load.present(d->docker, &d->image, d->skip, err) < 0)
+	if (!d->whole && d->store->present(d->docker, &d->image, d->skip, err) < 0)
 		return -1;
 	for (size_t i = 0; i < d->claim && i < d->image.n_layers; i++)
 		d->skip[i] = true;
-	if (store_load.begin(d->docker, d->loop, &d->image, d->skip, on_event, d, &s, err) < 0)
+	if (d->store->begin(d->docker, d->loop, &d->image, d->skip, on_event, d, &s, err) < 0)
 		return -1;
-	int result = feed_all(d, s, err);
-	store_load.end(s);
+	int result = d->store->parallel ? make_layers(d, s, err) : feed_all(d, s, err);
+	d->store->end(s);
 	return result;
 }
 
@@ -257,6 +299,8 @@ static int run(struct driver *d, char **argv, struct err *err)
 		d->whole |= streq(*o, "whole");
 		d->slow |= streq(*o, "slow");
 		d->raw |= streq(*o, "raw");
+		if (skip_prefix(*o, "containerd="))
+			d->containerd = skip_prefix(*o, "containerd=");
 		if (skip_prefix(*o, "cut="))
 			d->cut = strtoll(*o + 4, NULL, 10);
 		if (skip_prefix(*o, "claim="))
@@ -266,12 +310,18 @@ static int run(struct driver *d, char **argv, struct err *err)
 	    http_new(d->loop, &config, &d->http, err) < 0 ||
 	    docker_new(d->http, d->loop, argv[1], &d->docker, err) < 0 || docker_connect(d->docker, err) < 0)
 		return -1;
+	if (d->containerd) {
+		docker_set_containerd(d->docker, d->containerd);
+		d->store = store_choose(d->docker, err);
+		if (err->kind != ERR_NONE)
+			return -1;
+	}
 	return load(d, err);
 }
 
 int main(int argc, char **argv)
 {
-	struct driver d = { .cut = -1 };
+	struct driver d = { .cut = -1, .store = &store_load };
 	struct err err = { 0 };
 	CLEANUP(json_freep) struct json *answer = json_new_object();
 	int64_t began = clock_mono_ms();
@@ -288,8 +338,9 @@ int main(int argc, char **argv)
 		json_set_str(answer, "error", err.msg);
 	}
 	if (d.docker)
-		store_load.image_id(d.docker, &d.image, id);
+		d.store->image_id(d.docker, &d.image, id);
 	json_set_str(answer, "id", id);
+	json_set_str(answer, "store", d.store->name);
 	struct json *skipped = json_ensure_array(answer, "skipped");
 	for (size_t i = 0; d.skip && i < d.image.n_layers; i++)
 		if (d.skip[i])

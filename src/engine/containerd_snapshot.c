@@ -1,0 +1,106 @@
+#include "engine/containerd_internal.h"
+
+#define SNAPSHOTS "snapshots.v1.Snapshots"
+
+void containerd_mount_clear(struct containerd_mount *m)
+{
+	free(m->upper);
+	strv_free(&m->lower);
+	*m = (struct containerd_mount){ 0 };
+}
+
+static void split_lower(const char *list, struct strv *out)
+{
+	while (*list) {
+		size_t len = strcspn(list, ":");
+		strv_take(out, xstrndup(list, len));
+		list += len + (list[len] == ':');
+	}
+}
+
+/* Without a parent the snapshot is its directory, bound; with one an overlay that is written in its upper directory. */
+static int read_mount(const Ctd__PrepareSnapshotResponse *answer, struct containerd_mount *out, struct err *err)
+{
+	const Ctd__Mount *m = answer->n_mounts == 1 ? answer->mounts[0] : NULL;
+	const char *upper = NULL, *lower = "";
+
+	if (m && streq(m->type, "bind"))
+		upper = m->source;
+	for (size_t i = 0; m && streq(m->type, "overlay") && i < m->n_options; i++) {
+		const char *rest;
+		if ((rest = skip_prefix(m->options[i], "upperdir=")))
+			upper = rest;
+		else if ((rest = skip_prefix(m->options[i], "lowerdir=")))
+			lower = rest;
+		else if (streq(m->options[i], "userxattr"))
+			return err_set(err, ERR_CONFIG, "containerd runs in a user namespace");
+	}
+	if (!upper || *upper != '/')
+		return err_set(err, ERR_CONFIG, "containerd's snapshots are no directories for overlayfs");
+	*out = (struct containerd_mount){ .upper = xstrdup(upper) };
+	split_lower(lower, &out->lower);
+	return 0;
+}
+
+int containerd_prepare(struct containerd *c, const char *key, const char *parent, struct containerd_mount *out,
+		       struct err *err)
+{
+	CLEANUP(containerd_message_freep) ProtobufCMessage *m = NULL;
+	Ctd__PrepareSnapshotRequest req = CTD__PREPARE_SNAPSHOT_REQUEST__INIT;
+
+	req.snapshotter = c->snapshotter;
+	req.key = (char *)key;
+	req.parent = (char *)(parent ? parent : "");
+	if (containerd_call(c, SNAPSHOTS, "Prepare", &req.base, &ctd__prepare_snapshot_response__descriptor, &m,
+			    CONTAINERD_TIMEOUT_MS, err) < 0)
+		return -1;
+	return read_mount((Ctd__PrepareSnapshotResponse *)m, out, err);
+}
+
+int containerd_commit(struct containerd *c, const char *key, const char *name, struct err *err)
+{
+	Ctd__CommitSnapshotRequest req = CTD__COMMIT_SNAPSHOT_REQUEST__INIT;
+
+	req.snapshotter = c->snapshotter;
+	req.key = (char *)key;
+	req.name = (char *)name;
+	return containerd_call(c, SNAPSHOTS, "Commit", &req.base, NULL, NULL, CONTAINERD_LONG_TIMEOUT_MS, err);
+}
+
+/* Stat, Usage and Remove ask alike. */
+static int about(struct containerd *c, const char *method, const char *key, const ProtobufCMessageDescriptor *type,
+		 ProtobufCMessage **answer, struct err *err)
+{
+	Ctd__SnapshotRequest req = CTD__SNAPSHOT_REQUEST__INIT;
+
+	req.snapshotter = c->snapshotter;
+	req.key = (char *)key;
+	return containerd_call(c, SNAPSHOTS, method, &req.base, type, answer, CONTAINERD_TIMEOUT_MS, err);
+}
+
+int containerd_exists(struct containerd *c, const char *name, bool *exists, struct err *err)
+{
+	*exists = about(c, "Stat", name, NULL, NULL, err) == 0;
+	if (!*exists && err->kind != ERR_NOT_FOUND)
+		return -1;
+	err_clear(err);
+	return 0;
+}
+
+int containerd_inodes(struct containerd *c, const char *key, int64_t *inodes, struct err *err)
+{
+	CLEANUP(containerd_message_freep) ProtobufCMessage *m = NULL;
+
+	if (about(c, "Usage", key, &ctd__usage_response__descriptor, &m, err) < 0)
+		return -1;
+	*inodes = ((Ctd__UsageResponse *)m)->inodes;
+	return 0;
+}
+
+int containerd_remove(struct containerd *c, const char *key, struct err *err)
+{
+	if (about(c, "Remove", key, NULL, NULL, err) < 0 && err->kind != ERR_NOT_FOUND)
+		return -1;
+	err_clear(err);
+	return 0;
+}

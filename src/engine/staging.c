@@ -1,0 +1,217 @@
+#include "engine/staging.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define LAYER_NAME_SIZE 24
+/* Linux's own limits (XATTR_LIST_MAX, XATTR_SIZE_MAX). */
+#define XATTR_LIST_BYTES (64 * KIB)
+#define XATTR_VALUE_BYTES (64 * KIB)
+
+struct staging {
+	char *path;
+	int fd; /* O_PATH */
+	int *layers;
+	size_t n, made;
+};
+
+static char *layer_name(size_t i, char out[LAYER_NAME_SIZE])
+{
+	(void)snprintf(out, LAYER_NAME_SIZE, "%zu", i);
+	return out;
+}
+
+static int make_layer(struct staging *s, size_t i, struct err *err)
+{
+	char name[LAYER_NAME_SIZE];
+
+	layer_name(i, name);
+	/* The umask is the caller's. */
+	if (mkdirat(s->fd, name, 0755) < 0 || fchmodat(s->fd, name, 0755, 0) < 0)
+		return err_sys(err, errno, "make %s/%s", s->path, name);
+	s->layers[i] = openat(s->fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (s->layers[i] < 0)
+		return err_sys(err, errno, "open %s/%s", s->path, name);
+	s->made++;
+	return 0;
+}
+
+static int open_all(struct staging *s, const bool *skip, struct err *err)
+{
+	s->fd = open(s->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (s->fd < 0)
+		return err_set(err, ERR_CONFIG, "containerd's directory %s cannot be opened from here (%s)", s->path,
+			       strerrordesc_np(errno));
+	if (faccessat(s->fd, ".", W_OK | X_OK, AT_EACCESS) < 0)
+		return err_set(err, ERR_CONFIG, "containerd's directory %s cannot be written (%s)", s->path,
+			       strerrordesc_np(errno));
+	for (size_t i = 0; i < s->n; i++)
+		if (!(skip && skip[i]) && make_layer(s, i, err) < 0)
+			return -1;
+	return 0;
+}
+
+int staging_open(const char *path, const bool *skip, size_t n, struct staging **out, struct err *err)
+{
+	struct staging *s = xcalloc(1, sizeof *s);
+
+	*s = (struct staging){ .path = xstrdup(path), .fd = -1, .layers = xcalloc(n + 1, sizeof *s->layers), .n = n };
+	for (size_t i = 0; i < n; i++)
+		s->layers[i] = -1;
+	if (open_all(s, skip, err) < 0) {
+		staging_close(s);
+		return -1;
+	}
+	*out = s;
+	return 0;
+}
+
+void staging_close(struct staging *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < s->n; i++)
+		closep(&s->layers[i]);
+	closep(&s->fd);
+	free(s->layers);
+	free(s->path);
+	free(s);
+}
+
+int staging_layer(const struct staging *s, size_t i)
+{
+	return s->layers[i];
+}
+
+size_t staging_inodes(const struct staging *s)
+{
+	return 1 + s->made;
+}
+
+static int open_in_root(int root, const char *path, int flags)
+{
+	const struct open_how how = {
+		.flags = (uint64_t)(flags | O_DIRECTORY | O_CLOEXEC),
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	};
+
+	return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+}
+
+static int copy_xattrs(int from, int to)
+{
+	CLEANUP(freep) char *names = xmalloc(XATTR_LIST_BYTES);
+	CLEANUP(freep) char *value = xmalloc(XATTR_VALUE_BYTES);
+	ssize_t len = flistxattr(from, names, XATTR_LIST_BYTES);
+
+	if (len < 0)
+		return errno == ENOTSUP ? 0 : -1;
+	for (const char *name = names; name < names + len; name += strlen(name) + 1) {
+		if (skip_prefix(name, "trusted.")) /* overlayfs's own marks */
+			continue;
+		ssize_t n = fgetxattr(from, name, value, XATTR_VALUE_BYTES);
+		if (n < 0 || (fsetxattr(to, name, value, (size_t)n, 0) < 0 && errno != ENOTSUP))
+			return -1;
+	}
+	return 0;
+}
+
+static bool is_empty(int fd)
+{
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *e;
+	bool empty = true;
+
+	if (!dir) {
+		closep(&copy);
+		return false;
+	}
+	while (empty && (e = readdir(dir)))
+		empty = streq(e->d_name, ".") || streq(e->d_name, "..");
+	(void)closedir(dir);
+	return empty;
+}
+
+/* What containerd gives a directory that it makes on the way to an entry; the entry then changes its times. */
+static int copy_directory(int from, int to)
+{
+	struct stat st;
+
+	if (fstat(from, &st) < 0 || fchown(to, st.st_uid, st.st_gid) < 0 || fchmod(to, st.st_mode & 07777) < 0 ||
+	    copy_xattrs(from, to) < 0)
+		return -1;
+	const struct timespec times[] = { st.st_atim, st.st_mtim };
+	return is_empty(to) ? futimens(to, times) : 0;
+}
+
+/* 1: done, or ended by something else of that name; 0: not there. */
+static int inherit_from(const char *lower, const char *path, int to)
+{
+	CLEANUP(closep) int root = open(lower, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP(closep) int from = root < 0 ? -1 : open_in_root(root, path, O_RDONLY);
+
+	if (from < 0)
+		return errno == ENOENT && root >= 0 ? 0 : errno == ENOTDIR ? 1 : -1;
+	return copy_directory(from, to) < 0 ? -1 : 1;
+}
+
+static int inherit(const struct staging *s, size_t i, const char *path, const struct strv *lower, struct err *err)
+{
+	CLEANUP(closep) int to = open_in_root(s->layers[i], path, O_RDONLY);
+
+	if (to < 0)
+		/* A later entry of the layer took its place. */
+		return errno == ENOENT || errno == ENOTDIR ? 0 : err_sys(err, errno, "open %s", path);
+	for (size_t k = 0; k < lower->n; k++) {
+		int result = inherit_from(lower->v[k], path, to);
+		if (result < 0)
+			return err_sys(err, errno, "%s as it is in %s", path, lower->v[k]);
+		if (result)
+			return 0;
+	}
+	return 0;
+}
+
+static int keep_root(int layer, const char *upper, struct err *err)
+{
+	struct stat st;
+
+	if (lstat(upper, &st) < 0)
+		return err_sys(err, errno, "stat %s", upper);
+	if (fchownat(layer, "", st.st_uid, st.st_gid, AT_EMPTY_PATH) < 0 || fchmodat(layer, ".", st.st_mode & 07777, 0) < 0)
+		return err_sys(err, errno, "mode and owner of %s", upper);
+	return 0;
+}
+
+int staging_move(struct staging *s, size_t i, const struct strv *implicit, const struct strv *lower, const char *upper,
+		 struct err *err)
+{
+	char name[LAYER_NAME_SIZE];
+
+	for (size_t k = 0; k < implicit->n; k++)
+		if (inherit(s, i, implicit->v[k], lower, err) < 0)
+			return -1;
+	if (keep_root(s->layers[i], upper, err) < 0)
+		return -1;
+	if (renameat(s->fd, layer_name(i, name), AT_FDCWD, upper) < 0)
+		return err_sys(err, errno, "rename %s/%s to %s", s->path, name, upper);
+	closep(&s->layers[i]);
+	s->layers[i] = -1;
+	return 0;
+}
+
+int staging_sync(const struct staging *s, struct err *err)
+{
+	CLEANUP(closep) int fd = openat(s->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || syncfs(fd) < 0)
+		return err_sys(err, errno, "sync %s", s->path);
+	return 0;
+}

@@ -1,0 +1,264 @@
+/*
+ * Images by containerd's snapshots: the layers' files are put where Docker's containerd store would unpack them, and only
+ * the documents go through Docker. docs: docs/containerd-store.md.
+ */
+#include "engine/store.h"
+
+#include "base/clock.h"
+#include "engine/containerd.h"
+#include "engine/docker_internal.h"
+#include "engine/holder.h"
+#include "engine/load_documents.h"
+#include "engine/staging.h"
+
+#define LEASE_PREFIX "berth-"
+#define HOLDER_LABEL "io.berth.holder"
+/* A lease without it lives for ever; none of ours is needed for so long. */
+#define EXPIRE_LABEL "containerd.io/gc.expire"
+#define LEASE_LIFE_MS ((int64_t)24 * 60 * 60 * 1000)
+#define SNAPSHOT_LABEL "containerd.io/gc.ref.snapshot." /* on an image's config: what it needs unpacked */
+
+struct store_session {
+	struct docker *docker;
+	struct loop *loop;
+	struct containerd *c;
+	const struct store_image *image;
+	struct staging *staging;
+	char *staging_key;
+	char *active; /* the snapshot that is being made, or NULL */
+};
+
+static void containerd_image_id(struct docker *d, const struct store_image *image, char out[80])
+{
+	(void)d;
+	(void)snprintf(out, 80, "%s", image->top.digest);
+}
+
+static bool containerd_takes_raw(struct docker *d)
+{
+	(void)d;
+	return false;
+}
+
+static int make_lease(struct containerd *c, struct err *err)
+{
+	char holder[HOLDER_SIZE], expire[CLOCK_RFC3339_SIZE];
+	CLEANUP(freep) char *id = xasprintf(LEASE_PREFIX "%08x%08x", clock_jitter(UINT32_MAX), clock_jitter(UINT32_MAX));
+	const struct containerd_label labels[] = { { EXPIRE_LABEL, expire }, { HOLDER_LABEL, holder } };
+
+	clock_rfc3339(clock_wall_ms() + LEASE_LIFE_MS, expire);
+	if (holder_self(holder, err) < 0 || containerd_lease_create(c, id, labels, ARRAY_LEN(labels), err) < 0)
+		return -1;
+	containerd_use_lease(c, id);
+	return 0;
+}
+
+/* What was made before a power cut may lack what was not synced: it must be gone before anybody looks what is there. */
+static int drop_unsynced(struct containerd *c, const struct containerd_leases *leases, struct err *err)
+{
+	for (size_t i = 0; i < leases->n; i++)
+		if (holder_judge(leases->v[i].holder) == HOLDER_OTHER_BOOT &&
+		    containerd_lease_delete(c, leases->v[i].id, true, CONTAINERD_LONG_TIMEOUT_MS, err) < 0)
+			return -1;
+	return 0;
+}
+
+/* Those of dead processes, after what was good of theirs has come under ours. */
+static int drop_orphans(struct containerd *c, const struct containerd_leases *leases, struct err *err)
+{
+	for (size_t i = 0; i < leases->n; i++)
+		if (holder_judge(leases->v[i].holder) == HOLDER_GONE &&
+		    containerd_lease_delete(c, leases->v[i].id, false, CONTAINERD_TIMEOUT_MS, err) < 0)
+			return -1;
+	return 0;
+}
+
+static bool has_lease(const struct containerd *c, const struct containerd_leases *leases)
+{
+	for (size_t i = 0; i < leases->n; i++)
+		if (streq(leases->v[i].id, containerd_lease(c)))
+			return true;
+	return false;
+}
+
+/* A snapshot keeps those below it, so the ones that are there are the first *n. */
+static int count_present(struct containerd *c, const struct store_image *image, size_t *n, struct err *err)
+{
+	size_t low = 0, high = image->n_layers;
+
+	/* Most often all or none. */
+	for (size_t at = high; low < high; at = low + (high - low + 1) / 2) {
+		bool exists;
+		if (containerd_exists(c, image->layers[at - 1].chain_id, &exists, err) < 0)
+			return -1;
+		if (exists)
+			low = at;
+		else
+			high = at - 1;
+	}
+	*n = low;
+	return 0;
+}
+
+static int look(struct containerd *c, const struct containerd_leases *leases, const struct store_image *image, size_t *n,
+		struct err *err)
+{
+	if (drop_unsynced(c, leases, err) < 0 || (!has_lease(c, leases) && make_lease(c, err) < 0) ||
+	    count_present(c, image, n, err) < 0)
+		return -1;
+	if (*n && containerd_lease_snapshot(c, image->layers[*n - 1].chain_id, err) < 0)
+		return -1;
+	return drop_orphans(c, leases, err);
+}
+
+static int containerd_present(struct docker *d, const struct store_image *image, bool *present, struct err *err)
+{
+	CLEANUP(containerd_leases_free) struct containerd_leases leases = { 0 };
+	size_t n;
+
+	if (containerd_lease_list(d->containerd, LEASE_PREFIX, HOLDER_LABEL, &leases, err) < 0 ||
+	    look(d->containerd, &leases, image, &n, err) < 0)
+		return -1;
+	for (size_t i = 0; i < image->n_layers; i++)
+		present[i] = i < n;
+	return 0;
+}
+
+/* Does containerd see the directories that we made? Else we are in another mount namespace, and wrote somewhere else. */
+static int check_seen(struct store_session *s, struct err *err)
+{
+	int64_t inodes;
+
+	if (containerd_inodes(s->c, s->staging_key, &inodes, err) < 0)
+		return -1;
+	if (inodes != (int64_t)staging_inodes(s->staging))
+		return err_set(err, ERR_CONFIG, "containerd's directories are not the ones seen from here");
+	return 0;
+}
+
+static int begin_staging(struct store_session *s, const bool *skip, struct err *err)
+{
+	CLEANUP(containerd_mount_clear) struct containerd_mount mount = { 0 };
+
+	if (!containerd_lease(s->c) && make_lease(s->c, err) < 0)
+		return -1;
+	s->staging_key = xasprintf("%s-%08x", containerd_lease(s->c), clock_jitter(UINT32_MAX));
+	if (containerd_prepare(s->c, s->staging_key, NULL, &mount, err) < 0 ||
+	    staging_open(mount.upper, skip, s->image->n_layers, &s->staging, err) < 0)
+		return -1;
+	return check_seen(s, err);
+}
+
+/* What is not removed now goes with the lease. */
+static void containerd_end(struct store_session *s)
+{
+	struct err ignored;
+
+	if (s->active && containerd_remove(s->c, s->active, &ignored) < 0)
+		err_clear(&ignored);
+	if (s->staging_key && containerd_remove(s->c, s->staging_key, &ignored) < 0)
+		err_clear(&ignored);
+	staging_close(s->staging);
+	free(s->staging_key);
+	free(s->active);
+	free(s);
+}
+
+static int containerd_begin(struct docker *d, struct loop *loop, const struct store_image *image, const bool *skip,
+			    store_event_fn *event, void *arg, struct store_session **out, struct err *err)
+{
+	struct store_session *s = xcalloc(1, sizeof *s);
+
+	(void)event;
+	(void)arg;
+	*s = (struct store_session){ .docker = d, .loop = loop, .c = d->containerd, .image = image };
+	if (begin_staging(s, skip, err) < 0) {
+		containerd_end(s);
+		return -1;
+	}
+	*out = s;
+	return 0;
+}
+
+static int containerd_staging(const struct store_session *s, size_t i)
+{
+	return staging_layer(s->staging, i);
+}
+
+static int commit_layer(struct store_session *s, const char *chain_id, struct err *err)
+{
+	if (containerd_commit(s->c, s->active, chain_id, err) < 0) {
+		/* Somebody else pulled the same layer. */
+		if (err->kind != ERR_CONFLICT)
+			return -1;
+		err_clear(err);
+		if (containerd_lease_snapshot(s->c, chain_id, err) < 0 || containerd_remove(s->c, s->active, err) < 0)
+			return -1;
+	}
+	free(s->active);
+	s->active = NULL;
+	return 0;
+}
+
+static int containerd_layer(struct store_session *s, size_t i, const struct strv *implicit, struct err *err)
+{
+	CLEANUP(containerd_mount_clear) struct containerd_mount mount = { 0 };
+	const char *parent = i ? s->image->layers[i - 1].chain_id : NULL;
+
+	s->active = xasprintf("%s-%zu", s->staging_key, i);
+	if (containerd_prepare(s->c, s->active, parent, &mount, err) < 0 ||
+	    staging_move(s->staging, i, implicit, &mount.lower, mount.upper, err) < 0 ||
+	    commit_layer(s, s->image->layers[i].chain_id, err) < 0)
+		return err_wrap(err, "layer %zu of %zu", i + 1, s->image->n_layers);
+	return 0;
+}
+
+/* Before the image exists: nothing but this label keeps the snapshots once the lease is gone. */
+static int label_config(struct store_session *s, struct err *err)
+{
+	const struct store_image *image = s->image;
+	CLEANUP(freep) char *name = xasprintf(SNAPSHOT_LABEL "%s", docker_info(s->docker)->driver);
+
+	if (!image->n_layers)
+		return 0;
+	const struct containerd_label label = { name, image->layers[image->n_layers - 1].chain_id };
+	return containerd_content_put(s->c, image->config.digest, image->config.bytes, image->config.len, &label, err);
+}
+
+static int containerd_commit_image(struct store_session *s, struct err *err)
+{
+	if (staging_sync(s->staging, err) < 0 || label_config(s, err) < 0 ||
+	    load_documents(s->docker, s->loop, s->image, err) < 0 || containerd_remove(s->c, s->staging_key, err) < 0 ||
+	    containerd_lease_delete(s->c, containerd_lease(s->c), false, CONTAINERD_TIMEOUT_MS, err) < 0)
+		return -1;
+	containerd_use_lease(s->c, NULL);
+	free(s->staging_key);
+	s->staging_key = NULL;
+	return 0;
+}
+
+static int containerd_lacks(struct docker *d, const struct store_image *image, bool *lacks, struct err *err)
+{
+	for (size_t i = 0; i < image->n_layers; i++) {
+		bool exists;
+		if (containerd_content_exists(d->containerd, image->layers[i].digest, &exists, err) < 0)
+			return -1;
+		lacks[i] = !exists;
+	}
+	return 0;
+}
+
+const struct store store_containerd = {
+	.name = "containerd",
+	.parallel = true,
+	.fallback = &store_load,
+	.image_id = containerd_image_id,
+	.takes_raw = containerd_takes_raw,
+	.present = containerd_present,
+	.begin = containerd_begin,
+	.staging = containerd_staging,
+	.layer = containerd_layer,
+	.commit = containerd_commit_image,
+	.end = containerd_end,
+	.lacks = containerd_lacks,
+};
