@@ -254,6 +254,11 @@ static int move_layers(struct job *j, struct pulled *out, struct err *err)
 		struct transfer_result result = { 0 };
 		if (attempt(j, whole, out, &result, err) == 0)
 			return 0;
+		if (result.incapable) {
+			log_err(LOG_LEVEL_WARNING, err);
+			j->store = j->store->fallback;
+			continue;
+		}
 		if (result.engine_lacks && !whole) {
 			/* A layer that it had said it has: content pruned, snapshot kept. */
 			whole = true;

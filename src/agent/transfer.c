@@ -1,14 +1,19 @@
 #include "agent/transfer.h"
 
+#include <sched.h>
+
 #include "base/clock.h"
+#include "unpack/deferred.h"
 #include "unpack/worker.h"
 
 struct lane {
-	struct worker *worker;
+	struct worker *worker;          /* of a store that takes directories: until it has its layer */
 	size_t worker_took, store_took; /* of the bytes that blob_peek() shows now */
 	int64_t left;                   /* compressed bytes not yet taken by all who want them */
 	int64_t raw_left;               /* > 0: the store gets what the worker emits, this much more */
-	bool raw, input_ended, ended, verified;
+	bool raw;                       /* the store gets what the worker emits */
+	bool alone;                     /* only the worker takes the compressed bytes */
+	bool input_ended, ended, verified;
 };
 
 struct transfer {
@@ -19,6 +24,8 @@ struct transfer {
 	struct store_session *session;
 	struct lane *lanes;
 	size_t n;
+	size_t workers_max; /* at the same time; a store that is streamed to has one that is fed */
+	size_t landed;      /* layers below are the engine's, or were left out */
 	bool pumping, again, failed;
 	bool choked;        /* the worker of that layer could not read it; err says why */
 	size_t choked_at;
@@ -58,8 +65,12 @@ static int start_worker(struct transfer *t, size_t i)
 	blob_peek(t->blobs, i, &bytes, &len);
 	if (len < INFLATE_DETECT_BYTES && (int64_t)len < lane->left)
 		return 0;
-	if (worker_start(t->context->loop, inflate_detect(bytes, len), lane->raw, on_event, t, &lane->worker, &t->err) <
-	    0)
+	const struct worker_options options = {
+		.format = inflate_detect(bytes, len),
+		.emit = lane->raw,
+		.root_fd = t->req->store->parallel ? t->req->store->staging(t->session, i) : -1,
+	};
+	if (worker_start(t->context->loop, &options, on_event, t, &lane->worker, &t->err) < 0)
 		return -1;
 	return 1;
 }
@@ -111,13 +122,13 @@ static int move_bytes(struct transfer *t, size_t i)
 	size_t len, done;
 
 	blob_peek(t->blobs, i, &bytes, &len);
-	if (feed_worker(t, i, bytes, len) < 0 || (!lane->raw && feed_store(t, lane, bytes, len) < 0))
+	if (feed_worker(t, i, bytes, len) < 0 || (!lane->alone && feed_store(t, lane, bytes, len) < 0))
 		return -1;
-	done = lane->raw || lane->worker_took < lane->store_took ? lane->worker_took : lane->store_took;
+	done = lane->alone || lane->worker_took < lane->store_took ? lane->worker_took : lane->store_took;
 	if (!done)
 		return 0;
 	lane->worker_took -= done;
-	lane->store_took -= lane->raw ? 0 : done;
+	lane->store_took -= lane->alone ? 0 : done;
 	lane->left -= (int64_t)done;
 	blob_consume(t->blobs, i, done);
 	return 1;
@@ -181,7 +192,36 @@ static int step(struct transfer *t, size_t i)
 	return moved || raw_moved || lane->ended;
 }
 
-static int feed_layers(struct transfer *t)
+static size_t workers_running(const struct transfer *t)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->n; i++)
+		n += t->lanes[i].worker && !t->lanes[i].verified;
+	return n;
+}
+
+/* Lowest first, as the blobs come and as the store will take them. */
+static int feed_side_by_side(struct transfer *t)
+{
+	bool moved_any;
+
+	do {
+		moved_any = false;
+		for (size_t i = 0; i < t->n; i++) {
+			if (t->req->skip[i] || t->lanes[i].ended ||
+			    (!t->lanes[i].worker && workers_running(t) >= t->workers_max))
+				continue;
+			int moved = step(t, i);
+			if (moved < 0)
+				return -1;
+			moved_any |= moved > 0;
+		}
+	} while (moved_any);
+	return 0;
+}
+
+static int feed_in_order(struct transfer *t)
 {
 	for (;;) {
 		ssize_t at = current_layer(t);
@@ -222,9 +262,13 @@ static int collect(struct transfer *t)
 			return bad_hint(t, i);
 		if (!lane->ended)
 			continue; /* its last bytes are on their way to the store */
+		lane->verified = true;
+		if (t->req->store->parallel) {
+			t->again = true; /* its place is free for the next */
+			continue;
+		}
 		worker_free(lane->worker);
 		lane->worker = NULL;
-		lane->verified = true;
 	}
 	return 0;
 }
@@ -288,6 +332,8 @@ static int drain(struct transfer *t)
 
 static int move_on(struct transfer *t)
 {
+	int (*feed_layers)(struct transfer *) = t->req->store->parallel ? feed_side_by_side : feed_in_order;
+
 	if (!t->choked && (feed_layers(t) < 0 || collect(t) < 0) && !t->choked)
 		return -1;
 	return t->choked ? drain(t) : 0;
@@ -315,6 +361,51 @@ static bool settled(void *arg)
 	return t->failed || (current_layer(t) < 0 && all_verified(t));
 }
 
+static bool can_land(void *arg)
+{
+	const struct transfer *t = arg;
+	size_t i = t->landed;
+
+	return t->failed || i == t->n || t->req->skip[i] || (t->lanes[i].verified && blob_checked(t, i));
+}
+
+/* A complete directory becomes the engine's layer, with what the jailed worker was not allowed to do itself. */
+static int land(struct transfer *t, size_t i, struct err *err)
+{
+	CLEANUP(strv_free) struct strv implicit = { 0 };
+	const struct store *store = t->req->store;
+	struct lane *lane = &t->lanes[i];
+	const struct deferred *deferred = worker_deferred(lane->worker);
+
+	if (deferred_apply(deferred, store->staging(t->session, i), err) < 0)
+		return err_wrap(err, "layer %zu of %zu", i + 1, t->n);
+	deferred_implicit(deferred, &implicit);
+	worker_free(lane->worker);
+	lane->worker = NULL;
+	return store->layer(t->session, i, &implicit, err) < 0 ? engine_failed(t, err) : 0;
+}
+
+/* In the main line: handing a layer over waits, and meanwhile the others go on. */
+static int land_layers(struct transfer *t, struct err *err)
+{
+	for (; t->landed < t->n; t->landed++) {
+		if (loop_wait(t->context->loop, can_land, t, -1, err) < 0)
+			return -1;
+		if (t->failed)
+			return 0;
+		if (!t->req->skip[t->landed] && land(t, t->landed, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static size_t count_cores(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof set, &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
+}
+
 static void start_lanes(struct transfer *t)
 {
 	t->n = t->req->resolved->parsed.n_layers;
@@ -323,6 +414,7 @@ static void start_lanes(struct transfer *t)
 		t->lanes[i].left = t->req->resolved->parsed.layers[i].size;
 		t->lanes[i].raw_left = t->req->image->layers[i].raw_bytes;
 		t->lanes[i].raw = t->lanes[i].raw_left > 0;
+		t->lanes[i].alone = t->lanes[i].raw || t->req->store->parallel;
 		t->result->n_fetched += !t->req->skip[i];
 	}
 }
@@ -332,12 +424,15 @@ static int run(struct transfer *t, struct err *err)
 	struct context *c = t->context;
 	const struct transfer_request *req = t->req;
 
-	if (req->store->begin(c->docker, c->loop, req->image, req->skip, on_event, t, &t->session, err) < 0 ||
-	    blob_set_start(req->registry, c->http, c->loop, req->resolved->parsed.layers, req->skip, t->n, on_blob, t,
+	if (req->store->begin(c->docker, c->loop, req->image, req->skip, on_event, t, &t->session, err) < 0) {
+		t->result->incapable = err->kind == ERR_CONFIG && req->store->fallback;
+		return -1;
+	}
+	if (blob_set_start(req->registry, c->http, c->loop, req->resolved->parsed.layers, req->skip, t->n, on_blob, t,
 			   &t->blobs, err) < 0)
 		return -1;
 	pump(t);
-	if (loop_wait(c->loop, settled, t, -1, err) < 0)
+	if ((req->store->parallel && land_layers(t, err) < 0) || loop_wait(c->loop, settled, t, -1, err) < 0)
 		return -1;
 	t->result->bytes = received_bytes(t);
 	if (t->failed) {
@@ -351,7 +446,7 @@ static int run(struct transfer *t, struct err *err)
 int transfer_run(struct context *c, const struct transfer_request *req, struct transfer_result *out,
 		 struct err *err)
 {
-	struct transfer t = { .context = c, .req = req, .result = out };
+	struct transfer t = { .context = c, .req = req, .result = out, .workers_max = count_cores() };
 
 	*out = (struct transfer_result){ 0 };
 	start_lanes(&t);
