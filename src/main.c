@@ -20,9 +20,10 @@ static int run(struct invocation *in, int argc, char **argv, struct err *err)
 {
 	const struct command *c = in->command;
 
-	if (options_parse(&in->options, c->bit, argc, argv, &in->positional, err) < 0)
+	int parsed = options_parse(&in->options, c->bit, argc, argv, &in->positional, err);
+	setup_log(&in->options); /* what is wrong with the rest is said in the asked format too */
+	if (parsed < 0)
 		return -1;
-	setup_log(&in->options);
 	if (opt_flag(&in->options, OPT_HELP)) {
 		struct invocation help = { .command = command_find("help") };
 		strv_add(&help.positional, c->name);
@@ -30,8 +31,10 @@ static int run(struct invocation *in, int argc, char **argv, struct err *err)
 		strv_free(&help.positional);
 		return result;
 	}
-	if (in->positional.n > c->max_positional)
-		return err_set(err, ERR_USAGE, "unexpected argument '%s'", in->positional.v[c->max_positional]);
+	if (in->positional.n > c->max_positional) {
+		err_set(err, ERR_USAGE, "unexpected argument '%.100s'", in->positional.v[c->max_positional]);
+		return c->bit == CMD_UP ? err_hint(err, "the container's command stands behind --") : -1;
+	}
 	return c->run(in, err);
 }
 
