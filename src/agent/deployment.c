@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/text.h"
 
 static void write_status_file(struct deployment *d)
 {
@@ -33,6 +34,7 @@ void deployment_tell(struct deployment *d, enum board_status status, const char 
 		va_start(args, reason);
 		(void)vsnprintf(text, sizeof text, reason, args);
 		va_end(args);
+		text_clean(text); /* it becomes a line of sd_notify's too */
 	}
 	bool changed = s->status != status || !streq(s->reason, text) || (*phase && !streq(s->phase, phase));
 	s->status = status;
@@ -245,6 +247,7 @@ int deployment_drain(struct deployment *d, struct err *err)
 	deployment_tell(d, BOARD_DRAINING, "drain", "berth was told to stop");
 	notify_send("STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld", (long long)(drain_ms + DOCKER_TIMEOUT_MS) * 1000);
 	log_notice("draining for %.1f s", (double)drain_ms / 1e3);
+	d->context->last_progress_ms = clock_mono_ms() + drain_ms;
 	if (loop_sleep(d->context->loop, drain_ms, err) < 0) {
 		loop_uncancel(d->context->loop);
 		err_clear(err);
@@ -269,6 +272,10 @@ static int open_options(struct deployment *d, struct err *err)
 		return -1;
 	d->image = reference_str(&d->ref);
 	d->name = xstrdup(opt_str(o, OPT_NAME) ?: reference_name(&d->ref));
+	if (container_name_check(d->name, err) < 0) {
+		(void)err_wrap(err, "the image's name makes no container name");
+		return err_hint(err, "choose one with --name");
+	}
 	d->next = xasprintf("%s-next", d->name);
 	d->prev = xasprintf("%s-prev", d->name);
 	if (probe && probe_parse(probe, &d->probe, err) < 0)
