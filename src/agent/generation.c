@@ -134,12 +134,15 @@ static int make_first(struct deployment *d, const struct json *body, struct err 
 	return -1;
 }
 
-/* The names move only after the old one has stopped; each step can be the last, and find() mends it. */
+/*
+ * The names move only after the old one has stopped; each step can be the last, and find() mends it.
+ * The record of the generation before goes when there is a new one to take its place, and before the gap.
+ */
 static int make_instead(struct deployment *d, const struct json *body, struct err *err)
 {
 	struct docker *docker = d->context->docker;
 
-	if (remove_stale(d, d->prev, err) < 0 || create(d, d->next, body, err) < 0)
+	if (create(d, d->next, body, err) < 0 || remove_stale(d, d->prev, err) < 0)
 		return -1;
 	log_notice("stopping %s; the new configuration takes its place", d->name);
 	if (container_stop(docker, d->name, -1, err) < 0 || container_rename(docker, d->name, d->prev, err) < 0 ||
