@@ -1,7 +1,9 @@
 #include "cmd/cmd.h"
 
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "unpack/worker.h"
@@ -53,6 +55,19 @@ static void keep_memory_private(void)
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
+/*
+ * A socket or a worker's pipe that took the number of a closed stderr would get the log. Reading from a closed stdin
+ * and writing to a closed stdout stay errors.
+ */
+static void fill_standard_descriptors(void)
+{
+	static const int modes[] = { O_WRONLY, O_RDONLY, O_RDWR };
+
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)open("/dev/null", modes[fd]); /* takes the lowest number: this one */
+}
+
 int main(int argc, char **argv)
 {
 	struct invocation in = { 0 };
@@ -60,6 +75,7 @@ int main(int argc, char **argv)
 
 	if (argc > 0 && streq(argv[0], WORKER_ARGV0))
 		return worker_main(argc, argv);
+	fill_standard_descriptors();
 	keep_memory_private();
 	const char *name = argc < 2 ? "help" : argv[1];
 	if (streq(name, "--help") || streq(name, "-h"))
