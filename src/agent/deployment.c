@@ -89,7 +89,7 @@ static int bring_up(struct deployment *d, struct err *err)
 
 	deployment_tell(d, BOARD_STARTING, "docker", "waiting for Docker");
 	if (docker_wait(d->context->docker, DOCKER_PATIENCE_MS, err) < 0)
-		return err_wrap(err, "docker");
+		return -1;
 	if (generation_find(d, &found, &state, err) < 0)
 		return -1;
 	if (found == GENERATION_SAME) {
@@ -254,7 +254,7 @@ int deployment_drain(struct deployment *d, struct err *err)
 	}
 	deployment_tell(d, BOARD_DRAINING, "stop", "stopping the container");
 	if (container_stop(d->context->docker, d->name, -1, err) < 0 && err->kind != ERR_NOT_FOUND)
-		return err_wrap(err, "stop container %s", d->name);
+		return -1;
 	err_clear(err);
 	return 0;
 }
@@ -269,7 +269,7 @@ static int open_options(struct deployment *d, struct err *err)
 		return err_hint(err, "give it as the first argument, as BERTH_IMAGE, or in " OPTIONS_CONFIG_PATH);
 	}
 	if (reference_parse(image, &d->ref, err) < 0)
-		return -1;
+		return opt_wrap(o, OPT_IMAGE, err);
 	d->image = reference_str(&d->ref);
 	d->name = xstrdup(opt_str(o, OPT_NAME) ?: reference_name(&d->ref));
 	if (container_name_check(d->name, err) < 0) {
@@ -279,7 +279,7 @@ static int open_options(struct deployment *d, struct err *err)
 	d->next = xasprintf("%s-next", d->name);
 	d->prev = xasprintf("%s-prev", d->name);
 	if (probe && probe_parse(probe, &d->probe, err) < 0)
-		return -1;
+		return opt_wrap(o, OPT_PROBE, err);
 	d->probe_given = probe != NULL;
 	return login_check(o, err) < 0 ? -1 : spec_open(o, d->name, &d->spec, d->config_hash, err);
 }

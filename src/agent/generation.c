@@ -107,7 +107,7 @@ static int create(struct deployment *d, const char *name, const struct json *bod
 
 	if (container_create(d->context->docker, name, body, opt_str(d->context->options, OPT_PLATFORM), id, &warnings,
 			     err) < 0)
-		return err_wrap(err, "create container %s", name);
+		return -1;
 	for (size_t i = 0; i < warnings.n; i++)
 		log_warning("docker: %s", warnings.v[i]);
 	return 0;
@@ -115,9 +115,7 @@ static int create(struct deployment *d, const char *name, const struct json *bod
 
 static int start(struct deployment *d, struct err *err)
 {
-	if (container_start(d->context->docker, d->name, err) < 0)
-		return err_wrap(err, "start container %s", d->name);
-	return 0;
+	return container_start(d->context->docker, d->name, err);
 }
 
 /* A container that did not start is of no use to the next run either. */

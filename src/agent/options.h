@@ -145,6 +145,12 @@ bool opt_flag(const struct options *o, enum option_id id);
 bool opt_given(const struct options *o, enum option_id id); /* not from the default */
 
 /*
+ * For values whose fault shows only when they are used: puts the variable or line they came from before the
+ * message, and makes ERR_USAGE ERR_CONFIG; a flag's message stays as it is. Returns -1.
+ */
+int opt_wrap(const struct options *o, enum option_id id, struct err *err);
+
+/*
  * Docker's rule (RestrictedNamePattern: at least two of letters, digits, '_', '.', '-', the first a letter or digit), and at
  * most CONTAINER_NAME_MAX bytes. ERR_USAGE. Also what keeps the files in RUN_DIR, named for the container, there.
  */
