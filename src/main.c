@@ -1,7 +1,9 @@
 #include "cmd/cmd.h"
 
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "unpack/worker.h"
@@ -20,9 +22,10 @@ static int run(struct invocation *in, int argc, char **argv, struct err *err)
 {
 	const struct command *c = in->command;
 
-	if (options_parse(&in->options, c->bit, argc, argv, &in->positional, err) < 0)
+	int parsed = options_parse(&in->options, c->bit, argc, argv, &in->positional, err);
+	setup_log(&in->options); /* what is wrong with the rest is said in the asked format too */
+	if (parsed < 0)
 		return -1;
-	setup_log(&in->options);
 	if (opt_flag(&in->options, OPT_HELP)) {
 		struct invocation help = { .command = command_find("help") };
 		strv_add(&help.positional, c->name);
@@ -30,8 +33,10 @@ static int run(struct invocation *in, int argc, char **argv, struct err *err)
 		strv_free(&help.positional);
 		return result;
 	}
-	if (in->positional.n > c->max_positional)
-		return err_set(err, ERR_USAGE, "unexpected argument '%s'", in->positional.v[c->max_positional]);
+	if (in->positional.n > c->max_positional) {
+		err_set(err, ERR_USAGE, "unexpected argument '%.100s'", in->positional.v[c->max_positional]);
+		return c->bit == CMD_UP ? err_hint(err, "the container's command stands behind --") : -1;
+	}
 	return c->run(in, err);
 }
 
@@ -50,6 +55,19 @@ static void keep_memory_private(void)
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
+/*
+ * A socket or a worker's pipe that took the number of a closed stderr would get the log. Reading from a closed stdin
+ * and writing to a closed stdout stay errors.
+ */
+static void fill_standard_descriptors(void)
+{
+	static const int modes[] = { O_WRONLY, O_RDONLY, O_RDWR };
+
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)open("/dev/null", modes[fd]); /* takes the lowest number: this one */
+}
+
 int main(int argc, char **argv)
 {
 	struct invocation in = { 0 };
@@ -57,6 +75,7 @@ int main(int argc, char **argv)
 
 	if (argc > 0 && streq(argv[0], WORKER_ARGV0))
 		return worker_main(argc, argv);
+	fill_standard_descriptors();
 	keep_memory_private();
 	const char *name = argc < 2 ? "help" : argv[1];
 	if (streq(name, "--help") || streq(name, "-h"))

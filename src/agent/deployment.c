@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/text.h"
 
 static void write_status_file(struct deployment *d)
 {
@@ -33,6 +34,7 @@ void deployment_tell(struct deployment *d, enum board_status status, const char 
 		va_start(args, reason);
 		(void)vsnprintf(text, sizeof text, reason, args);
 		va_end(args);
+		text_clean(text); /* it becomes a line of sd_notify's too */
 	}
 	bool changed = s->status != status || !streq(s->reason, text) || (*phase && !streq(s->phase, phase));
 	s->status = status;
@@ -87,7 +89,7 @@ static int bring_up(struct deployment *d, struct err *err)
 
 	deployment_tell(d, BOARD_STARTING, "docker", "waiting for Docker");
 	if (docker_wait(d->context->docker, DOCKER_PATIENCE_MS, err) < 0)
-		return err_wrap(err, "docker");
+		return -1;
 	if (generation_find(d, &found, &state, err) < 0)
 		return -1;
 	if (found == GENERATION_SAME) {
@@ -245,13 +247,14 @@ int deployment_drain(struct deployment *d, struct err *err)
 	deployment_tell(d, BOARD_DRAINING, "drain", "berth was told to stop");
 	notify_send("STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld", (long long)(drain_ms + DOCKER_TIMEOUT_MS) * 1000);
 	log_notice("draining for %.1f s", (double)drain_ms / 1e3);
+	d->context->last_progress_ms = clock_mono_ms() + drain_ms;
 	if (loop_sleep(d->context->loop, drain_ms, err) < 0) {
 		loop_uncancel(d->context->loop);
 		err_clear(err);
 	}
 	deployment_tell(d, BOARD_DRAINING, "stop", "stopping the container");
 	if (container_stop(d->context->docker, d->name, -1, err) < 0 && err->kind != ERR_NOT_FOUND)
-		return err_wrap(err, "stop container %s", d->name);
+		return -1;
 	err_clear(err);
 	return 0;
 }
@@ -266,13 +269,17 @@ static int open_options(struct deployment *d, struct err *err)
 		return err_hint(err, "give it as the first argument, as BERTH_IMAGE, or in " OPTIONS_CONFIG_PATH);
 	}
 	if (reference_parse(image, &d->ref, err) < 0)
-		return -1;
+		return opt_wrap(o, OPT_IMAGE, err);
 	d->image = reference_str(&d->ref);
 	d->name = xstrdup(opt_str(o, OPT_NAME) ?: reference_name(&d->ref));
+	if (container_name_check(d->name, err) < 0) {
+		(void)err_wrap(err, "the image's name makes no container name");
+		return err_hint(err, "choose one with --name");
+	}
 	d->next = xasprintf("%s-next", d->name);
 	d->prev = xasprintf("%s-prev", d->name);
 	if (probe && probe_parse(probe, &d->probe, err) < 0)
-		return -1;
+		return opt_wrap(o, OPT_PROBE, err);
 	d->probe_given = probe != NULL;
 	return login_check(o, err) < 0 ? -1 : spec_open(o, d->name, &d->spec, d->config_hash, err);
 }

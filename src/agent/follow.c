@@ -57,6 +57,7 @@ static int wait_interval(struct follow *f, int64_t started_ms, struct err *err)
 	struct deployment *d = f->d;
 	int64_t until = started_ms + interval_ms(f);
 
+	d->context->last_progress_ms = until;
 	if (loop_wait(d->context->loop, woken, f, until, err) < 0) {
 		if (err->kind != ERR_TIMEOUT)
 			return -1;

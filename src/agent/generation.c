@@ -107,7 +107,7 @@ static int create(struct deployment *d, const char *name, const struct json *bod
 
 	if (container_create(d->context->docker, name, body, opt_str(d->context->options, OPT_PLATFORM), id, &warnings,
 			     err) < 0)
-		return err_wrap(err, "create container %s", name);
+		return -1;
 	for (size_t i = 0; i < warnings.n; i++)
 		log_warning("docker: %s", warnings.v[i]);
 	return 0;
@@ -115,9 +115,7 @@ static int create(struct deployment *d, const char *name, const struct json *bod
 
 static int start(struct deployment *d, struct err *err)
 {
-	if (container_start(d->context->docker, d->name, err) < 0)
-		return err_wrap(err, "start container %s", d->name);
-	return 0;
+	return container_start(d->context->docker, d->name, err);
 }
 
 /* A container that did not start is of no use to the next run either. */
@@ -134,12 +132,15 @@ static int make_first(struct deployment *d, const struct json *body, struct err 
 	return -1;
 }
 
-/* The names move only after the old one has stopped; each step can be the last, and find() mends it. */
+/*
+ * The names move only after the old one has stopped; each step can be the last, and find() mends it.
+ * The record of the generation before goes when there is a new one to take its place, and before the gap.
+ */
 static int make_instead(struct deployment *d, const struct json *body, struct err *err)
 {
 	struct docker *docker = d->context->docker;
 
-	if (remove_stale(d, d->prev, err) < 0 || create(d, d->next, body, err) < 0)
+	if (create(d, d->next, body, err) < 0 || remove_stale(d, d->prev, err) < 0)
 		return -1;
 	log_notice("stopping %s; the new configuration takes its place", d->name);
 	if (container_stop(docker, d->name, -1, err) < 0 || container_rename(docker, d->name, d->prev, err) < 0 ||

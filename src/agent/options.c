@@ -329,3 +329,12 @@ bool opt_given(const struct options *o, enum option_id id)
 {
 	return o->v[id].origin > ORIGIN_DEFAULT;
 }
+
+int opt_wrap(const struct options *o, enum option_id id, struct err *err)
+{
+	if (o->v[id].origin == ORIGIN_FLAG || o->v[id].origin == ORIGIN_NONE)
+		return -1;
+	if (err->kind == ERR_USAGE)
+		err->kind = ERR_CONFIG;
+	return err_wrap(err, "%s", o->v[id].source);
+}

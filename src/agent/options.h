@@ -89,7 +89,8 @@ enum option_type {
 	OPTION_FLAG,     /* no argument; true|false in variables and file */
 	OPTION_DURATION, /* "500ms", "2s", "5m", "1h" → milliseconds */
 	OPTION_COUNT,    /* whole number, 1-1000 */
-	OPTION_CHOICE    /* one of `choices` */
+	OPTION_CHOICE,   /* one of `choices` */
+	OPTION_NAME,     /* of a container: container_name_check() */
 };
 
 struct option_row {
@@ -144,6 +145,19 @@ const struct strv *opt_list(const struct options *o, enum option_id id);
 int64_t opt_number(const struct options *o, enum option_id id); /* ms for durations */
 bool opt_flag(const struct options *o, enum option_id id);
 bool opt_given(const struct options *o, enum option_id id); /* not from the default */
+
+/*
+ * For values whose fault shows only when they are used: puts the variable or line they came from before the
+ * message, and makes ERR_USAGE ERR_CONFIG; a flag's message stays as it is. Returns -1.
+ */
+int opt_wrap(const struct options *o, enum option_id id, struct err *err);
+
+/*
+ * Docker's rule (RestrictedNamePattern: at least two of letters, digits, '_', '.', '-', the first a letter or digit), and at
+ * most CONTAINER_NAME_MAX bytes. ERR_USAGE. Also what keeps the files in RUN_DIR, named for the container, there.
+ */
+#define CONTAINER_NAME_MAX 200 /* NAME-prev, and NAME.json with a random suffix, are file names too */
+int container_name_check(const char *name, struct err *err) MUST_CHECK;
 
 /* "1500" is refused, "1.5s" too: whole numbers with ms, s, m or h, below a year. */
 int duration_parse(const char *text, int64_t *ms_out, struct err *err) MUST_CHECK;

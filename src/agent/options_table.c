@@ -11,7 +11,7 @@ const struct option_row option_table[OPT__COUNT] = {
 		ENGINE, OPTION_STRING, 0 },
 	[OPT_NAME] = { "name", "BERTH_NAME", "NAME", NULL, NULL,
 		"container name (default: the last component of the repository)",
-		CMD_UP | CMD_STATUS, OPTION_STRING, 0 },
+		CMD_UP | CMD_STATUS, OPTION_NAME, 0 },
 	[OPT_PUBLISH] = { "publish", "BERTH_PUBLISH", "[IP:]HOST:CONTAINER[/proto]", NULL, NULL,
 		"publish a port, " LIKE_DOCKER, RUN, OPTION_LIST, 'p' },
 	[OPT_ENV] = { "env", "BERTH_ENV", "K=V", NULL, NULL,

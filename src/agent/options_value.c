@@ -65,6 +65,19 @@ static int check_choice(const char *text, const char *choices, struct err *err)
 	}
 }
 
+int container_name_check(const char *name, struct err *err)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+	size_t len = strlen(name);
+
+	if (len < 2 || strspn(name, letters) != len || strchr("_.-", *name))
+		return err_set(err, ERR_USAGE, "'%.100s' is not a container name: two or more of letters, digits, '_', '.' and '-', "
+			       "the first a letter or digit", name);
+	if (len > CONTAINER_NAME_MAX)
+		return err_set(err, ERR_USAGE, "'%.100s...' is longer than %d", name, CONTAINER_NAME_MAX);
+	return 0;
+}
+
 static int check_value(const struct option_row *row, const char *text, int64_t *number, struct err *err)
 {
 	switch (row->type) {
@@ -80,6 +93,8 @@ static int check_value(const struct option_row *row, const char *text, int64_t *
 		return parse_flag(text, number, err);
 	case OPTION_CHOICE:
 		return check_choice(text, row->choices, err);
+	case OPTION_NAME:
+		return container_name_check(text, err);
 	case OPTION_STRING:
 	case OPTION_LIST:
 		return 0;

@@ -7,6 +7,7 @@
 #include "oci/digest.h"
 
 #define RECORD_MAX_BYTES (1 * MIB)
+#define RECORD_LOCK_MS 2000 /* another berth needs some milliseconds */
 
 static char *record_path(const char *state_dir)
 {
@@ -45,13 +46,27 @@ static struct json *new_row(const char *image, const char *image_id, const char 
 	return row;
 }
 
+/* Two pulls at once are two rows: whoever reads to write does it under this lock. */
+static int record_lock(const char *state_dir, int *fd, struct err *err)
+{
+	CLEANUP(freep) char *path = xasprintf("%s/state.lock", state_dir);
+
+	if (fs_mkdirs(state_dir, err) < 0)
+		return -1;
+	return fs_lock(path, clock_mono_ms() + RECORD_LOCK_MS, fd, err);
+}
+
 int record_image(const char *state_dir, const char *image, const char *image_id, const char *digest,
 		 const char *store, struct err *err)
 {
+	CLEANUP(closep) int lock_fd = -1;
+	size_t n = 1;
+
+	if (record_lock(state_dir, &lock_fd, err) < 0)
+		return err_wrap(err, "note the image");
 	CLEANUP(json_freep) struct json *doc = record_load(state_dir);
 	CLEANUP(freep) char *path = record_path(state_dir);
 	struct json *images = json_new_array();
-	size_t n = 1;
 
 	/* Newest first, one row an image. */
 	json_add(images, new_row(image, image_id, digest, store));
@@ -63,8 +78,6 @@ int record_image(const char *state_dir, const char *image, const char *image_id,
 		}
 	json_set(doc, "images", images);
 	CLEANUP(freep) char *text = json_print(doc, true);
-	if (fs_mkdirs(state_dir, err) < 0)
-		return -1;
 	return fs_write_atomic(path, text, strlen(text), 0644, err);
 }
 

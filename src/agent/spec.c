@@ -30,6 +30,17 @@ static const struct {
 	{ OPT_CONTAINER_JSON, offsetof(struct container_spec, container_json) },
 };
 
+/* The option that a message is about, by the flag it begins with: container_body() does not know variables and files. */
+static int name_source(const struct options *o, struct err *err)
+{
+	for (size_t i = 0; i < OPT__COUNT; i++) {
+		const char *rest = skip_prefix(err->msg, "--"), *flag = option_table[i].flag;
+		if (rest && flag && (rest = skip_prefix(rest, flag)) && (*rest == ':' || *rest == ' '))
+			return opt_wrap(o, (enum option_id)i, err);
+	}
+	return -1;
+}
+
 int spec_open(const struct options *o, const char *name, struct container_spec *spec,
 	      char config_hash[SHA256_HEX_SIZE], struct err *err)
 {
@@ -51,7 +62,7 @@ int spec_open(const struct options *o, const char *name, struct container_spec *
 	}
 	for (size_t i = 0; i < ARRAY_LEN(strings); i++)
 		*(const char **)((char *)spec + strings[i].offset) = opt_str(o, strings[i].id);
-	return container_body(spec, &body, config_hash, err);
+	return container_body(spec, &body, config_hash, err) == 0 ? 0 : name_source(o, err);
 }
 
 void spec_close(struct container_spec *spec)

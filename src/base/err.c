@@ -113,6 +113,11 @@ int err_exit_code(const struct err *err)
 
 const char *err_line(const struct err *err, char *out, size_t size)
 {
-	(void)snprintf(out, size, err->hint[0] ? "%s; %s" : "%s", err->msg, err->hint);
+	size_t len = strlen(err->msg);
+
+	/* What others said may end in a full stop; the sentence goes on. */
+	if (err->hint[0] && len && err->msg[len - 1] == '.')
+		len--;
+	(void)snprintf(out, size, "%.*s%s%s", (int)len, err->msg, err->hint[0] ? "; " : "", err->hint);
 	return out;
 }

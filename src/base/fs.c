@@ -78,11 +78,13 @@ static int write_and_sync(int fd, const void *bytes, size_t len, mode_t mode, st
 
 int fs_write_atomic(const char *path, const void *bytes, size_t len, mode_t mode, struct err *err)
 {
-	CLEANUP(freep) char *temporary = xasprintf("%s.XXXXXX", path);
-	int fd = mkostemp(temporary, O_CLOEXEC);
+	/* One name, not a new one each time: what a killed writer leaves, the next one replaces. */
+	CLEANUP(freep) char *temporary = xasprintf("%s.new", path);
 
+	(void)unlink(temporary); /* what is in the way and no file is open()'s to report */
+	int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return err_sys(err, errno, "create a file beside %s", path);
+		return err_sys(err, errno, "create %s", temporary);
 	int result = write_and_sync(fd, bytes, len, mode, err);
 	if (close(fd) < 0 && result == 0)
 		result = err_sys(err, errno, "close");

@@ -14,9 +14,10 @@
 int fs_read(const char *path, struct buf *out, struct err *err) MUST_CHECK;
 
 /*
- * Writes a temporary file beside path, fsyncs it and renames it over path: a
- * reader sees the old bytes or the new, and a symlink at path is replaced, not
- * followed. The directory must exist.
+ * Writes path.new, fsyncs it and renames it over path: a reader sees the old
+ * bytes or the new, and a symlink at path is replaced, not followed. One writer
+ * at a time: the caller holds a lock. The directory must exist. A writer that is
+ * killed leaves path.new, which the next one replaces.
  */
 int fs_write_atomic(const char *path, const void *bytes, size_t len, mode_t mode,
 		    struct err *err) MUST_CHECK;

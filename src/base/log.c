@@ -91,6 +91,7 @@ static void emit_json(FILE *f, enum log_level level, const char *msg, const stru
 static void emit(enum log_level level, const char *msg, const struct err *err)
 {
 	CLEANUP(freep) char *line = NULL;
+	char text[ERR_LINE_MAX];
 	size_t len;
 	FILE *f = open_memstream(&line, &len);
 
@@ -101,8 +102,8 @@ static void emit(enum log_level level, const char *msg, const struct err *err)
 	} else {
 		if (on_journal())
 			fprintf(f, "<%d>", levels[level].priority);
-		fprintf(f, "berth: %s%s%s%s\n", level == LOG_LEVEL_WARNING ? "warning: " : "", msg,
-			err && err->hint[0] ? "; " : "", err ? err->hint : "");
+		fprintf(f, "berth: %s%s\n", level == LOG_LEVEL_WARNING ? "warning: " : "",
+			err ? err_line(err, text, sizeof text) : msg);
 	}
 	if (fclose(f) != 0)
 		abort();

@@ -1,28 +1,62 @@
 #include "cmd/cmd.h"
 
+#include "agent/login.h"
 #include "agent/pull.h"
 #include "agent/record.h"
 #include "base/log.h"
 
 /* A bake is watched by people: a few attempts, then it is theirs. */
 #define PULL_ATTEMPTS 4
-#define DOCKER_PATIENCE_MS 300000
+#define PULL_PATIENCE_MS 60000 /* with Docker and with the metadata service, each time */
 
 struct pull_job {
 	struct context *context;
 	struct reference *ref;
+	char *image;
 	struct progress *progress;
 	struct pulled pulled;
 };
 
-static int pull_once(void *arg, struct err *err)
+static void on_phase(void *arg, const char *phase)
 {
-	struct pull_job *j = arg;
+	const struct pull_job *j = arg;
 
-	/* Also on a second attempt: the first may have ended with the engine. */
-	if (docker_wait(j->context->docker, DOCKER_PATIENCE_MS, err) < 0)
-		return err_wrap(err, "docker");
-	return pull_image(j->context, j->ref, -1, j->progress, NULL, &j->pulled, err);
+	log_info("%s %s", streq(phase, "pull") ? "pulling" : "resolving", j->image);
+}
+
+static void say(const char *what, const struct err *err)
+{
+	char line[ERR_LINE_MAX];
+
+	log_warning("%s; %s", err_line(err, line, sizeof line), what);
+}
+
+/* Asked anew before each attempt: the one before may have ended with the engine. */
+static int wait_for_docker(struct pull_job *j, struct err *err)
+{
+	if (docker_connect(j->context->docker, err) == 0)
+		return 0;
+	if (!err->retryable)
+		return -1;
+	say("waiting for it", err);
+	return docker_wait(j->context->docker, PULL_PATIENCE_MS, err);
+}
+
+static int pull_patiently(struct pull_job *j, struct err *err)
+{
+	const struct pull_hooks hooks = { .phase = on_phase, .arg = j };
+
+	for (unsigned int failures = 1;; failures++) {
+		if (wait_for_docker(j, err) < 0)
+			return -1; /* it has had its time */
+		if (pull_image(j->context, j->ref, -1, j->progress, &hooks, &j->pulled, err) == 0)
+			return 0;
+		if (!err->retryable || failures == PULL_ATTEMPTS)
+			return -1;
+		say("trying again", err);
+		if (loop_sleep(j->context->loop, net_retry_delay_ms(failures, err), err) < 0)
+			return -1;
+	}
 }
 
 static void print_json(const char *image, const struct pulled *p)
@@ -61,18 +95,17 @@ static void print_text(const char *image, const struct pulled *p)
 
 static int pull(struct pull_job *j, const struct options *o, struct err *err)
 {
-	CLEANUP(freep) char *image = reference_str(j->ref);
 	struct err noted;
 
-	if (net_retry(j->context->loop, PULL_ATTEMPTS, pull_once, j, err) < 0)
+	if (pull_patiently(j, err) < 0)
 		return -1;
-	if (!j->pulled.was_present && record_image(opt_str(o, OPT_STATE_DIR), image, j->pulled.image_id,
+	if (!j->pulled.was_present && record_image(opt_str(o, OPT_STATE_DIR), j->image, j->pulled.image_id,
 						   j->pulled.digest, j->pulled.store, &noted) < 0)
 		log_err(LOG_LEVEL_WARNING, &noted); /* history only */
 	if (opt_flag(o, OPT_JSON))
-		print_json(image, &j->pulled);
+		print_json(j->image, &j->pulled);
 	else
-		print_text(image, &j->pulled);
+		print_text(j->image, &j->pulled);
 	return 0;
 }
 
@@ -84,9 +117,12 @@ int cmd_pull(const struct invocation *in, struct err *err)
 
 	if (!image)
 		return err_set(err, ERR_USAGE, "no image: `berth pull IMAGE`");
-	if (reference_parse(image, &ref, err) < 0 || context_open(&c, &in->options, IMDS_OUTAGE_MAX_MS, err) < 0)
+	if (reference_parse(image, &ref, err) < 0)
+		return opt_wrap(&in->options, OPT_IMAGE, err);
+	if (login_check(&in->options, err) < 0 || context_open(&c, &in->options, PULL_PATIENCE_MS, err) < 0)
 		return -1;
-	struct pull_job job = { .context = &c, .ref = &ref, .progress = progress_new(&in->options) };
+	CLEANUP(freep) char *name = reference_str(&ref);
+	struct pull_job job = { .context = &c, .ref = &ref, .image = name, .progress = progress_new(&in->options) };
 	int result = pull(&job, &in->options, err);
 	progress_free(job.progress);
 	context_close(&c);

@@ -48,15 +48,15 @@ static int service_name(const struct options *o, char **out, struct err *err)
 	}
 	if (image) {
 		if (reference_parse(image, &ref, err) < 0)
-			return -1;
+			return opt_wrap(o, OPT_IMAGE, err);
 		*out = xstrdup(reference_name(&ref));
 		return 0;
 	}
 	*out = only_service(opt_str(o, OPT_RUN_DIR));
 	if (*out)
 		return 0;
-	err_set(err, ERR_USAGE, "which service?");
-	return err_hint(err, "name its container with --name");
+	err_set(err, ERR_USAGE, "no service is running here, or more than one");
+	return err_hint(err, "name its container: berth status --name NAME");
 }
 
 /* What the running `berth up` last said, or NULL when none runs. */

@@ -10,8 +10,9 @@
 static int leave(struct deployment *d, struct err *err)
 {
 	bool stop = opt_flag(d->context->options, OPT_STOP_ON_EXIT);
+	bool goes_on = !stop && d->snapshot.container[0];
 
-	log_notice("%s%s", err->msg, stop ? "" : "; the container goes on");
+	log_notice("%s%s", err->msg, goes_on ? "; the container goes on" : "");
 	err_clear(err);
 	if (stop)
 		return deployment_drain(d, err);
@@ -29,7 +30,7 @@ static int serve(struct context *c, struct deployment *d, struct board *board, s
 	notify_send("READY=1");
 	struct watchdog *watchdog = watchdog_start(c, health);
 	int result = deployment_run(d, err);
-	if (err->kind == ERR_CANCELLED)
+	if (result < 0 && err->kind == ERR_CANCELLED)
 		result = leave(d, err);
 	watchdog_stop(watchdog);
 	health_stop(health);

@@ -57,11 +57,35 @@ int container_create(struct docker *d, const char *name, const struct json *body
 	return 0;
 }
 
+/* What dockerd and runc say when a container cannot be made or started, and what helps. */
+static const struct {
+	const char *says, *hint;
+} remedies[] = {
+	{ "port is already allocated", "another container has that port: `docker ps` shows which" },
+	{ "address already in use", "another program has that port: `ss -ltnp` shows which" },
+	{ "executable file not found", "is the command in the image? check --entrypoint and what follows --" },
+	{ "unable to start container process: exec", "is the command in the image? check --entrypoint and what follows --" },
+	{ "exec format error", "the image is for another platform than this machine" },
+	{ "no matching entries in passwd file", "the image knows no user of that name: check --user" },
+	{ "unable to find user", "the image knows no user of that name: check --user" },
+	{ "could not select device driver", "--gpus needs the NVIDIA container toolkit on this instance" },
+	{ "no space left on device", "make room in Docker's data directory, or give it a larger volume" },
+};
+
+static int explain(struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(remedies); i++)
+		if (strstr(err->msg, remedies[i].says))
+			return err_hint(err, "%s", remedies[i].hint);
+	return -1;
+}
+
 int container_start(struct docker *d, const char *name, struct err *err)
 {
-	if (simple_call(d, "POST", name, "/start", DOCKER_TIMEOUT_MS, err) < 0)
-		return err_wrap(err, "start container %s", name);
-	return 0;
+	if (simple_call(d, "POST", name, "/start", DOCKER_TIMEOUT_MS, err) == 0)
+		return 0;
+	(void)explain(err);
+	return err_wrap(err, "start container %s", name);
 }
 
 int container_stop(struct docker *d, const char *name, int timeout_s, struct err *err)

@@ -152,6 +152,10 @@ static int session_error(struct store_session *s, struct err *err)
 {
 	name_missing_content(s);
 	*err = s->error;
+	if (err->kind == ERR_TIMEOUT)
+		(void)err_hint(err, "a load that was interrupted can leave dockerd hanging: restart it"); /* moby#51623 */
+	if (strstr(err->msg, "no space left on device"))
+		(void)err_hint(err, "make room below Docker's data directory, or give it a larger volume");
 	return err_wrap(err, "Docker's load");
 }
 
@@ -258,7 +262,11 @@ static int load_commit(struct store_session *s, struct err *err)
 	return check_image(s, id, true, err);
 }
 
-/* A cut upload is enough: without manifest.json or index.json the engine keeps nothing of it. */
+/*
+ * A cut upload is enough: without manifest.json or index.json no image comes of it, and the classic store and Podman
+ * delete what they had spooled. The containerd store keeps whole blobs under a lease of Docker's own for a day, as after
+ * any load or pull that is cut; a second attempt finds them.
+ */
 static void load_end(struct store_session *s)
 {
 	docker_stream_cancel(s->stream);

@@ -72,16 +72,20 @@ static const char *tls_reason(const struct http_transfer *t)
 	return t->error_text[0] ? t->error_text : "handshake failed";
 }
 
+static int untrusted_hint(const struct http_transfer *t, struct err *err)
+{
+	return err_hint(err,
+			"if this is a private CA or an inspecting proxy, put its certificate into the file "
+			"that AWS_CA_BUNDLE or SSL_CERT_FILE names (now %s)",
+			t->http->ca_bundle);
+}
+
 static int certificate_error(struct http_transfer *t, struct err *err)
 {
 	(void)err_set(err, ERR_REFUSED, "TLS: %s", tls_reason(t));
 	if (strstr(t->error_text, "issuer") || strstr(t->error_text, "self-signed") ||
 	    strstr(t->error_text, "self signed"))
-		return err_hint(
-			err,
-			"if this is a private CA or an inspecting proxy, put its certificate into the file "
-			"that AWS_CA_BUNDLE or SSL_CERT_FILE names (now %s)",
-			t->http->ca_bundle);
+		return untrusted_hint(t, err);
 	if (strstr(t->error_text, "expired") || strstr(t->error_text, "not yet valid"))
 		return err_hint(err, "check this machine's clock, then the server's certificate");
 	return -1;
@@ -92,6 +96,12 @@ static int handshake_error(struct http_transfer *t, struct err *err)
 {
 	bool protocol = strstr(t->error_text, "error:") != NULL;
 
+	/* A CA of the right name with another key: curl tells the first error of the check, "…asn1…::EVP lib". */
+	if (protocol && !strstr(t->error_text, "SSL routines")) {
+		(void)err_set(err, ERR_REFUSED, "TLS: the certificate's signature cannot be verified (%s)",
+			      tls_reason(t));
+		return untrusted_hint(t, err);
+	}
 	return err_set(err, protocol ? ERR_PROTOCOL : ERR_NETWORK, "TLS: %s", tls_reason(t));
 }
 

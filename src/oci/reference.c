@@ -268,6 +268,8 @@ static int parse(const char *text, struct reference *out, struct err *err)
 
 	if (name.len == IDENTIFIER_CHARS && all_of(name, "0123456789abcdef"))
 		return err_set(err, ERR_USAGE, "this is an image ID, not a name");
+	if (strstr(text, "://"))
+		return err_set(err, ERR_USAGE, "an image's name has no \"https://\"");
 	if (parse_digest(&name, out, err) < 0 || parse_tag(&name, out, err) < 0 ||
 	    parse_name(name, out, err) < 0)
 		return -1;

@@ -336,6 +336,7 @@ int main(int argc, char **argv)
 	if (result < 0) {
 		json_set_str(answer, "kind", err_kind_name(err.kind));
 		json_set_str(answer, "error", err.msg);
+		json_set_str(answer, "hint", err.hint);
 	}
 	if (d.docker)
 		d.store->image_id(d.docker, &d.image, id);

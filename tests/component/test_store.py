@@ -203,6 +203,20 @@ def test_a_killed_client_leaves_nothing(ns, engine):
     load(ns, engine, image, "127.0.0.1:5/app:v1")
 
 
+def test_no_space_for_the_upload(ns):
+    """Where the upload is spooled before it is looked at."""
+    with lab.Engine("docker26") as engine:
+        engine.start(ns)
+        spool = Path(engine.data_dir) / "tmp"
+        inside = ["nsenter", "-t", str(engine.pid), "--mount", "--root", "--wd"]
+        subprocess.run([*inside, "mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", spool], check=True)
+        answer = drive(ns, engine, images.get("quickstart"), "127.0.0.1:5/app:v1")
+        assert answer["kind"] == "failed" and "no space left on device" in answer["error"]
+        assert "larger volume" in answer["hint"]
+        assert not subprocess.run([*inside, "ls", spool], check=True, capture_output=True).stdout
+        load(ns, engine, images.get("small"), "127.0.0.1:5/app:small")
+
+
 def test_an_engine_that_dies_is_worth_another_try(ns, engine):
     image = images.get("webapp:v1")
     command = [DRIVER, f"unix://{engine.socket}", image.layout, image.digest, "127.0.0.1:5/app:v1", "slow"]

@@ -128,6 +128,26 @@ static void a_symlink_is_replaced_and_not_followed(void **state)
 	buf_free(&b);
 }
 
+static void what_a_killed_writer_left_is_replaced(void **state)
+{
+	CLEANUP(freep) char *path = in_dir("a");
+	CLEANUP(freep) char *left = in_dir("a.new");
+	CLEANUP(freep) char *canary = in_dir("d");
+	struct buf b = BUF_INIT(10);
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(fs_write_atomic(left, "half", 4, 0600, &err), 0);
+	assert_int_equal(fs_write_atomic(path, "whole", 5, 0600, &err), 0);
+	assert_int_equal(access(left, F_OK), -1);
+	assert_int_equal(fs_write_atomic(canary, "canary", 6, 0600, &err), 0);
+	assert_int_equal(symlink(canary, left), 0);
+	assert_int_equal(fs_write_atomic(path, "again", 5, 0600, &err), 0);
+	assert_int_equal(fs_read(canary, &b, &err), 0);
+	assert_string_equal(buf_str(&b), "canary");
+	buf_free(&b);
+}
+
 /* remove_dir() fails when a temporary file stays behind. */
 static void a_failed_write_leaves_nothing(void **state)
 {
@@ -216,6 +236,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_read_stops_at_the_cap, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(only_regular_files_are_read, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(a_symlink_is_replaced_and_not_followed, make_dir,
+						remove_dir),
+		cmocka_unit_test_setup_teardown(what_a_killed_writer_left_is_replaced, make_dir,
 						remove_dir),
 		cmocka_unit_test_setup_teardown(a_failed_write_leaves_nothing, make_dir,
 						remove_dir),

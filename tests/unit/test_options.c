@@ -314,6 +314,13 @@ static void refusals_name_the_place(void **state)
 		{ "count with a sign", { .argv = { "--probe-fall", "+3" } }, ERR_USAGE, "--probe-fall" },
 		{ "count with a blank", { .argv = { "--probe-fall", " 3" } }, ERR_USAGE, "--probe-fall" },
 		{ "count, long", { .argv = { "--probe-fall", "99999999999999999999999" } }, ERR_USAGE, "--probe-fall" },
+		{ "name of a path", { .argv = { "--name", "../../x" } }, ERR_USAGE, "--name: '../../x' is not a container name" },
+		{ "name with a blank", { .argv = { "--name", "a b" } }, ERR_USAGE, "--name" },
+		{ "name of one letter", { .argv = { "--name", "a" } }, ERR_USAGE, "--name" },
+		{ "hidden name", { .argv = { "--name", ".web" } }, ERR_USAGE, "--name" },
+		{ "name with a dash", { .argv = { "--name", "-web" } }, ERR_USAGE, "--name" },
+		{ "name with a line", { .env = { "BERTH_NAME=web\nb" } }, ERR_CONFIG, "BERTH_NAME" },
+		{ "name beyond ASCII", { .file = "BERTH_NAME=caf\xc3\xa9\n" }, ERR_CONFIG, ":1: BERTH_NAME" },
 		{ "variable", { .env = { "BERTH_PROBE_RISE=x" } }, ERR_CONFIG, "BERTH_PROBE_RISE: 'x' is not a number" },
 		{ "variable, switch", { .env = { "BERTH_INIT=on" } }, ERR_CONFIG, "BERTH_INIT: 'on' is neither" },
 		{ "file", { .file = "\n# x\nBERTH_PULL=sometimes\n" }, ERR_CONFIG, ":3: BERTH_PULL: 'sometimes' is not one of" },
@@ -437,6 +444,26 @@ static void times(void **state)
 	table_end();
 }
 
+static void names_of_containers(void **state)
+{
+	CLEANUP(freep) char *longest = xasprintf("%0*d", CONTAINER_NAME_MAX, 1);
+	CLEANUP(freep) char *longer = xasprintf("%0*d", CONTAINER_NAME_MAX + 1, 1);
+	const struct {
+		const char *name;
+		bool right;
+	} rows[] = {
+		{ "web", true }, { "my_App.v1-2", true }, { "0a", true }, { "a.", true }, { longest, true },
+		{ "", false }, { "a", false }, { "..", false }, { "a/b", false }, { "/web", false }, { longer, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct err err;
+		row_int(rows[i].name, "right", rows[i].right, container_name_check(rows[i].name, &err) == 0);
+	}
+	table_end();
+}
+
 /* The table itself: what help, the manual and the completion take for granted. */
 static void the_table_is_sound(void **state)
 {
@@ -490,6 +517,7 @@ int main(void)
 		cmocka_unit_test(other_keys_of_the_file_go_into_the_environment),
 		cmocka_unit_test(a_file_with_a_nul_or_too_long_is_refused),
 		cmocka_unit_test(times),
+		cmocka_unit_test(names_of_containers),
 		cmocka_unit_test(the_table_is_sound),
 	};
 

@@ -2,6 +2,7 @@
 #include "table.h"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/record.h"
@@ -31,7 +32,9 @@ static int teardown(void **state)
 	CLEANUP(freep) char *command = xasprintf("%s/made/when/needed", dir);
 
 	(void)state;
+	CLEANUP(freep) char *lock = xasprintf("%s/state.lock", state_dir);
 	(void)unlink(file);
+	(void)unlink(lock);
 	for (char *end; strlen(command) >= strlen(dir) && rmdir(command) == 0 && (end = strrchr(command, '/'));)
 		*end = '\0';
 	free(state_dir);
@@ -88,6 +91,38 @@ static void what_was_brought_is_found(void **state)
 	found(B, C);
 	found(C, NULL);
 	found("", NULL);
+}
+
+/* Ten images noted by each of two processes at once are twenty rows. */
+static void two_processes_lose_no_row(void **state)
+{
+	pid_t children[2];
+	struct json *doc;
+
+	(void)state;
+	(void)unlink(file);
+	for (size_t c = 0; c < ARRAY_LEN(children); c++) {
+		children[c] = fork();
+		assert_true(children[c] >= 0);
+		for (int i = 0; children[c] == 0 && i < 10; i++) {
+			char id[16];
+			struct err err;
+			(void)snprintf(id, sizeof id, "sha256:%zu%d", c, i);
+			if (record_image(state_dir, "a/web", id, A, "load", &err) < 0)
+				_exit(1);
+		}
+		if (children[c] == 0)
+			_exit(0);
+	}
+	for (size_t c = 0; c < ARRAY_LEN(children); c++) {
+		int status = -1;
+		assert_int_equal(waitpid(children[c], &status, 0), children[c]);
+		assert_int_equal(status, 0);
+	}
+	doc = read_state();
+	assert_int_equal(json_count(json_get(doc, "images")), 20);
+	json_free(doc);
+	(void)unlink(file);
 }
 
 static void newest_first_and_one_row_an_image(void **state)
@@ -200,6 +235,7 @@ static void a_directory_that_cannot_be_is_an_error(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(two_processes_lose_no_row),
 		cmocka_unit_test(what_was_brought_is_found),
 		cmocka_unit_test(newest_first_and_one_row_an_image),
 		cmocka_unit_test(a_hundred_images),
