@@ -68,6 +68,8 @@ static int start_worker(struct transfer *t, size_t i)
 	const struct worker_options options = {
 		.format = inflate_detect(bytes, len),
 		.emit = lane->raw,
+		.unpack = t->req->store->parallel,
+		.bottom = i == 0,
 		.root_fd = t->req->store->parallel ? t->req->store->staging(t->session, i) : -1,
 	};
 	if (worker_start(t->context->loop, &options, on_event, t, &lane->worker, &t->err) < 0)
@@ -369,6 +371,15 @@ static bool can_land(void *arg)
 	return t->failed || i == t->n || t->req->skip[i] || (t->lanes[i].verified && blob_checked(t, i));
 }
 
+static void list_implicit(const struct deferred *deferred, struct strv *out)
+{
+	struct deferred_item item;
+
+	for (size_t at = 0; deferred_next(deferred, &at, &item);)
+		if (item.kind == DEFERRED_IMPLICIT_DIR)
+			strv_add(out, item.path);
+}
+
 /* A complete directory becomes the engine's layer, with what the jailed worker was not allowed to do itself. */
 static int land(struct transfer *t, size_t i, struct err *err)
 {
@@ -379,7 +390,7 @@ static int land(struct transfer *t, size_t i, struct err *err)
 
 	if (deferred_apply(deferred, store->staging(t->session, i), err) < 0)
 		return err_wrap(err, "layer %zu of %zu", i + 1, t->n);
-	deferred_implicit(deferred, &implicit);
+	list_implicit(deferred, &implicit);
 	worker_free(lane->worker);
 	lane->worker = NULL;
 	return store->layer(t->session, i, &implicit, err) < 0 ? engine_failed(t, err) : 0;
