@@ -140,39 +140,43 @@ static bool is_empty(int fd)
 }
 
 /* What containerd gives a directory that it makes on the way to an entry; the entry then changes its times. */
-static int copy_directory(int from, int to)
+static int copy_directory(int from, int to, bool attributes_only)
 {
 	struct stat st;
 
-	if (fstat(from, &st) < 0 || fchown(to, st.st_uid, st.st_gid) < 0 || fchmod(to, st.st_mode & 07777) < 0 ||
-	    copy_xattrs(from, to) < 0)
+	if (copy_xattrs(from, to) < 0 || fstat(from, &st) < 0)
+		return -1;
+	if (attributes_only)
+		return 0;
+	if (fchown(to, st.st_uid, st.st_gid) < 0 || fchmod(to, st.st_mode & 07777) < 0)
 		return -1;
 	const struct timespec times[] = { st.st_atim, st.st_mtim };
 	return is_empty(to) ? futimens(to, times) : 0;
 }
 
 /* 1: done, or ended by something else of that name; 0: not there. */
-static int inherit_from(const char *lower, const char *path, int to)
+static int inherit_from(const char *lower, const struct store_inherit *what, int to)
 {
 	CLEANUP(closep) int root = open(lower, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	CLEANUP(closep) int from = root < 0 ? -1 : open_in_root(root, path, O_RDONLY);
+	CLEANUP(closep) int from = root < 0 ? -1 : open_in_root(root, what->path, O_RDONLY);
 
 	if (from < 0)
 		return errno == ENOENT && root >= 0 ? 0 : errno == ENOTDIR ? 1 : -1;
-	return copy_directory(from, to) < 0 ? -1 : 1;
+	return copy_directory(from, to, what->attributes_only) < 0 ? -1 : 1;
 }
 
-static int inherit(const struct staging *s, size_t i, const char *path, const struct strv *lower, struct err *err)
+static int inherit_one(const struct staging *s, size_t i, const struct store_inherit *what, const struct strv *lower,
+		       struct err *err)
 {
-	CLEANUP(closep) int to = open_in_root(s->layers[i], path, O_RDONLY);
+	CLEANUP(closep) int to = open_in_root(s->layers[i], what->path, O_RDONLY);
 
 	if (to < 0)
 		/* A later entry of the layer took its place. */
-		return errno == ENOENT || errno == ENOTDIR ? 0 : err_sys(err, errno, "open %s", path);
+		return errno == ENOENT || errno == ENOTDIR ? 0 : err_sys(err, errno, "open %s", what->path);
 	for (size_t k = 0; k < lower->n; k++) {
-		int result = inherit_from(lower->v[k], path, to);
+		int result = inherit_from(lower->v[k], what, to);
 		if (result < 0)
-			return err_sys(err, errno, "%s as it is in %s", path, lower->v[k]);
+			return err_sys(err, errno, "%s as it is in %s", what->path, lower->v[k]);
 		if (result)
 			return 0;
 	}
@@ -190,13 +194,13 @@ static int keep_root(int layer, const char *upper, struct err *err)
 	return 0;
 }
 
-int staging_move(struct staging *s, size_t i, const struct strv *implicit, const struct strv *lower, const char *upper,
-		 struct err *err)
+int staging_move(struct staging *s, size_t i, const struct store_inherit *inherit, size_t n_inherit,
+		 const struct strv *lower, const char *upper, struct err *err)
 {
 	char name[LAYER_NAME_SIZE];
 
-	for (size_t k = 0; k < implicit->n; k++)
-		if (inherit(s, i, implicit->v[k], lower, err) < 0)
+	for (size_t k = 0; k < n_inherit; k++)
+		if (inherit_one(s, i, &inherit[k], lower, err) < 0)
 			return -1;
 	if (keep_root(s->layers[i], upper, err) < 0)
 		return -1;

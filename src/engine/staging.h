@@ -5,8 +5,7 @@
 #ifndef BERTH_ENGINE_STAGING_H
 #define BERTH_ENGINE_STAGING_H
 
-#include "base/err.h"
-#include "base/mem.h"
+#include "engine/store.h"
 
 struct staging;
 
@@ -24,11 +23,11 @@ size_t staging_inodes(const struct staging *s); /* files and directories that st
 
 /*
  * Layer i becomes the contents of upper, an empty directory, which keeps its mode and owner as containerd has it (a layer's
- * own entry for its root counts for nothing there). implicit: directories without an entry of their own in the layer, which
- * get mode, owner and attributes from the nearest of `lower` that has them (containerd's archive.Apply, "Parents").
+ * own entry for its root counts for nothing there). inherit: directories that the layer made without an
+ * entry of their own take after the nearest of `lower` that has them (containerd's archive.Apply, "Parents").
  */
-int staging_move(struct staging *s, size_t i, const struct strv *implicit, const struct strv *lower, const char *upper,
-		 struct err *err) MUST_CHECK;
+int staging_move(struct staging *s, size_t i, const struct store_inherit *inherit, size_t n_inherit,
+		 const struct strv *lower, const char *upper, struct err *err) MUST_CHECK;
 
 /* All that was written is on the disk when this returns. */
 int staging_sync(const struct staging *s, struct err *err) MUST_CHECK;

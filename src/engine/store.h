@@ -39,6 +39,12 @@ struct store_image {
 	size_t n_layers;
 };
 
+/* A directory that a layer has something in before, or without, an entry of its own. */
+struct store_inherit {
+	const char *path;     /* relative */
+	bool attributes_only; /* the entry came later: mode and owner are the layer's */
+};
+
 struct store_session;
 
 /* Says that the session can take bytes of layer i again, or that it ended. From the loop; must not wait. */
@@ -73,11 +79,10 @@ struct store {
 	int (*staging)(const struct store_session *s, size_t i);
 	/*
 	 * That directory is complete and verified (digest, diff_id): becomes the engine's layer. In the order of the image,
-	 * for each that is not left out; may wait on the loop. implicit: directories that the layer has entries in but
-	 * no entry for, relative and parents first: they get mode, owner and attributes that they have below.
+	 * for each that is not left out; may wait on the loop. inherit: what directories take from the layers below.
 	 * ERR_NOT_FOUND: a layer below, which was left out, is gone. The directory is not to be touched any more.
 	 */
-	int (*layer)(struct store_session *s, size_t i, const struct strv *implicit, struct err *err);
+	int (*layer)(struct store_session *s, size_t i, const struct store_inherit *inherit, size_t n_inherit, struct err *err);
 	/*
 	 * All layers have been taken and every digest and diff_id is verified: hands over what makes the image exist, waits for
 	 * the engine's verdict (on the loop), inspects. ERR_REFUSED when the ID differs.

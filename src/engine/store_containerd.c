@@ -200,14 +200,15 @@ static int commit_layer(struct store_session *s, const char *chain_id, struct er
 	return 0;
 }
 
-static int containerd_layer(struct store_session *s, size_t i, const struct strv *implicit, struct err *err)
+static int containerd_layer(struct store_session *s, size_t i, const struct store_inherit *inherit, size_t n_inherit,
+			    struct err *err)
 {
 	CLEANUP(containerd_mount_clear) struct containerd_mount mount = { 0 };
 	const char *parent = i ? s->image->layers[i - 1].chain_id : NULL;
 
 	s->active = xasprintf("%s-%zu", s->staging_key, i);
 	if (containerd_prepare(s->c, s->active, parent, &mount, err) < 0 ||
-	    staging_move(s->staging, i, implicit, &mount.lower, mount.upper, err) < 0 ||
+	    staging_move(s->staging, i, inherit, n_inherit, &mount.lower, mount.upper, err) < 0 ||
 	    commit_layer(s, s->image->layers[i].chain_id, err) < 0)
 		return err_wrap(err, "layer %zu of %zu", i + 1, s->image->n_layers);
 	return 0;

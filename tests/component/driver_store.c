@@ -242,8 +242,6 @@ static int unpack(struct driver *d, int root, size_t i, struct err *err)
 
 static int make_layers(struct driver *d, struct store_session *s, struct err *err)
 {
-	const struct strv none = { 0 };
-
 	for (size_t i = 0; i < d->image.n_layers; i++) {
 		int root = d->store->staging(s, i);
 		if (d->cut == (int64_t)i)
@@ -252,7 +250,7 @@ static int make_layers(struct driver *d, struct store_session *s, struct err *er
 			continue;
 		if (d->slow && i == d->image.n_layers / 2 && pause_half_way(d, err) < 0)
 			return -1;
-		if (unpack(d, root, i, err) < 0 || d->store->layer(s, i, &none, err) < 0)
+		if (unpack(d, root, i, err) < 0 || d->store->layer(s, i, NULL, 0, err) < 0)
 			return -1;
 	}
 	return d->cut == (int64_t)d->image.n_layers ? 1 : d->store->commit(s, err);

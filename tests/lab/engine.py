@@ -256,6 +256,10 @@ class Engine:
         below = reversed(data.get("LowerDir", "").split(":")) if data.get("LowerDir") else []
         return [Path(path) for path in (*below, data["UpperDir"])]
 
+    def layer_dirs_of(self, image) -> list[Path]:
+        """The same by diff_ids, for an image whose blobs a containerd store lacks."""
+        return self._snapshots(image.diff_ids)
+
     def _snapshots(self, diff_ids) -> list[Path]:
         chain = ""
         for diff_id in diff_ids:
