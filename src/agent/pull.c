@@ -318,8 +318,6 @@ static int run(struct job *j, int64_t deadline_ms, struct pulled *out, struct er
 	if (why.kind != ERR_NONE)
 		log_err(LOG_LEVEL_WARNING, &why);
 	j->lacks = j->store->lacks;
-	if (j->store->parallel)
-		j->store = j->store->fallback; /* transfer.c feeds layers one after another */
 	j->store->image_id(j->context->docker, &j->store_image, out->image_id);
 	memcpy(out->digest, j->image.top.descriptor.digest.text, DIGEST_SIZE);
 	out->n_layers = j->image.parsed.n_layers;

@@ -371,29 +371,39 @@ static bool can_land(void *arg)
 	return t->failed || i == t->n || t->req->skip[i] || (t->lanes[i].verified && blob_checked(t, i));
 }
 
-static void list_implicit(const struct deferred *deferred, struct strv *out)
+/* What only the layers below know; the paths are the list's. Caller frees. */
+static struct store_inherit *list_inherited(const struct deferred *deferred, size_t *n)
 {
+	struct store_inherit *list = NULL;
 	struct deferred_item item;
 
-	for (size_t at = 0; deferred_next(deferred, &at, &item);)
-		if (item.kind == DEFERRED_IMPLICIT_DIR)
-			strv_add(out, item.path);
+	*n = 0;
+	for (size_t at = 0; deferred_next(deferred, &at, &item);) {
+		if (item.kind != DEFERRED_IMPLICIT_DIR)
+			continue;
+		if ((*n & (*n - 1)) == 0)
+			list = xreallocarray(list, *n ? 2 * *n : 1, sizeof *list);
+		list[(*n)++] = (struct store_inherit){ item.path, item.attributes_only };
+	}
+	return list;
 }
 
 /* A complete directory becomes the engine's layer, with what the jailed worker was not allowed to do itself. */
 static int land(struct transfer *t, size_t i, struct err *err)
 {
-	CLEANUP(strv_free) struct strv implicit = { 0 };
+	CLEANUP(freep) struct store_inherit *inherit = NULL;
+	size_t n_inherit;
 	const struct store *store = t->req->store;
 	struct lane *lane = &t->lanes[i];
 	const struct deferred *deferred = worker_deferred(lane->worker);
 
 	if (deferred_apply(deferred, store->staging(t->session, i), err) < 0)
 		return err_wrap(err, "layer %zu of %zu", i + 1, t->n);
-	list_implicit(deferred, &implicit);
+	inherit = list_inherited(deferred, &n_inherit);
+	int result = store->layer(t->session, i, inherit, n_inherit, err);
 	worker_free(lane->worker);
 	lane->worker = NULL;
-	return store->layer(t->session, i, &implicit, err) < 0 ? engine_failed(t, err) : 0;
+	return result < 0 ? engine_failed(t, err) : 0;
 }
 
 /* In the main line: handing a layer over waits, and meanwhile the others go on. */
