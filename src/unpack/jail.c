@@ -1,19 +1,34 @@
 #include "unpack/jail.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "unpack/jail_filter.h"
 
-/* Not in in every kernel's headers. */
+/* Not in every kernel's headers. */
 #ifndef SYS_close_range
 #define SYS_close_range 436
+#endif
+#ifndef SYS_open_tree
+#define SYS_open_tree 428
+#endif
+#ifndef SYS_move_mount
+#define SYS_move_mount 429
+#endif
+#ifndef OPEN_TREE_CLONE
+#define OPEN_TREE_CLONE 1
+#endif
+#ifndef MOVE_MOUNT_F_EMPTY_PATH
+#define MOVE_MOUNT_F_EMPTY_PATH 4
 #endif
 
 /* "nobody" of every distribution; owns nothing. */
@@ -76,39 +91,62 @@ static int leave_namespaces(struct err *err)
 	return err_sys(err, errno, "jail: unshare");
 }
 
-static int drop_capabilities(struct err *err)
-{
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+/* What sets owners, modes, times and file capabilities of files that are already the layer's own. */
+static const unsigned int unpack_capabilities[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETFCAP };
 
+static int limit_bounding_set(uint64_t keep, struct err *err)
+{
 	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
 		/* Without CAP_SETPCAP the set stays; no_new_privs keeps it from mattering. */
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EPERM)
+		if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EPERM)
 			return err_sys(err, errno, "jail: capability %lu", cap);
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* Linux 4.3; empty unless we were told */
+	return 0;
+}
+
+static int set_capabilities(uint64_t keep, struct err *err)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(data); i++)
+		data[i].effective = data[i].permitted = (uint32_t)(keep >> 32 * i);
+	return syscall(SYS_capset, &head, data) < 0 ? err_sys(err, errno, "jail: capset") : 0;
+}
+
+static int drop_capabilities(struct err *err)
+{
+	if (limit_bounding_set(0, err) < 0)
+		return -1;
 	if (geteuid() == 0 &&
 	    (syscall(SYS_setgroups, 0, NULL) < 0 || setresgid(JAIL_ID, JAIL_ID, JAIL_ID) < 0 ||
 	     setresuid(JAIL_ID, JAIL_ID, JAIL_ID) < 0))
 		return err_sys(err, errno, "jail: becoming user %d", JAIL_ID);
-	if (syscall(SYS_capset, &head, none) < 0)
-		return err_sys(err, errno, "jail: capset");
-	return 0;
+	return set_capabilities(0, err);
 }
 
-static int limit_resources(struct err *err)
+/* Files are root's unless their entry says otherwise, so the process stays root, without what makes root strong. */
+static int keep_unpack_capabilities(struct err *err)
 {
-	static const struct {
-		int resource;
-		rlim_t max;
-	} limits[] = {
-		{ RLIMIT_NOFILE, 0 }, /* open ones stay, no new one */
-		{ RLIMIT_NPROC, 0 },
-		{ RLIMIT_CORE, 0 },
-		{ RLIMIT_FSIZE, 0 },
-		{ RLIMIT_AS, ADDRESS_SPACE_MAX },
-	};
+	uint64_t keep = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(unpack_capabilities); i++)
+		keep |= (uint64_t)1 << unpack_capabilities[i];
+	if (limit_bounding_set(keep, err) < 0)
+		return -1;
+	if (syscall(SYS_setgroups, 0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+		return err_sys(err, errno, "jail: becoming root without groups");
+	return set_capabilities(keep, err);
+}
+
+struct limit {
+	int resource;
+	rlim_t max;
+};
+
+static int limit_resources(const struct limit *limits, size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
 		struct rlimit now;
 		if (getrlimit(limits[i].resource, &now) < 0)
 			return err_sys(err, errno, "jail: getrlimit");
@@ -131,11 +169,77 @@ static int set_process_flags(struct err *err)
 
 int jail_enter(const int *keep_fds, size_t n, struct err *err)
 {
+	static const struct limit limits[] = {
+		{ RLIMIT_NOFILE, 0 }, /* open ones stay, no new one */
+		{ RLIMIT_NPROC, 0 },
+		{ RLIMIT_CORE, 0 },
+		{ RLIMIT_FSIZE, 0 },
+		{ RLIMIT_AS, ADDRESS_SPACE_MAX },
+	};
+
 	if (close_others(keep_fds, n, err) < 0)
 		return -1;
 	if (geteuid() == 0 && leave_namespaces(err) < 0)
 		return -1;
-	if (drop_capabilities(err) < 0 || limit_resources(err) < 0 || set_process_flags(err) < 0)
+	if (drop_capabilities(err) < 0 || limit_resources(limits, ARRAY_LEN(limits), err) < 0 ||
+	    set_process_flags(err) < 0)
 		return -1;
 	return jail_filter(err);
+}
+
+/* The directory becomes all there is. `tree` is a mount of it that belongs to no namespace yet. */
+static int become_root(int tree, struct err *err)
+{
+	if (unshare(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
+		return err_sys(err, errno, "jail: unshare");
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    syscall(SYS_move_mount, tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 || fchdir(tree) < 0 ||
+	    mount(NULL, ".", NULL, MS_REMOUNT | MS_BIND | MS_NODEV | MS_NOSUID | MS_NOEXEC, NULL) < 0)
+		return err_sys(err, errno, "jail: mount");
+	/* pivot_root(2): with the same directory for both, the old root is mounted above the new one. */
+	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+		return err_sys(err, errno, "jail: pivot_root");
+	return 0;
+}
+
+static int enter_directory(int *root_fd, struct err *err)
+{
+	/* Before leaving the namespace that the descriptor's mount belongs to. */
+	CLEANUP(closep) int tree = (int)syscall(SYS_open_tree, *root_fd, "",
+						OPEN_TREE_CLONE | O_CLOEXEC | AT_EMPTY_PATH);
+
+	if (tree < 0)
+		return err_sys(err, errno, "jail: open_tree");
+	if (become_root(tree, err) < 0)
+		return -1;
+	int inside = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (inside < 0)
+		return err_sys(err, errno, "jail: /");
+	(void)close(*root_fd);
+	*root_fd = inside;
+	return 0;
+}
+
+/* Cached directories of the writer, and a few. */
+#define UNPACK_FILES_MAX 512
+
+int jail_confine(const int *keep_fds, size_t n, int *root_fd, struct err *err)
+{
+	static const struct limit limits[] = {
+		{ RLIMIT_NOFILE, UNPACK_FILES_MAX },
+		{ RLIMIT_CORE, 0 },
+		{ RLIMIT_AS, ADDRESS_SPACE_MAX },
+	};
+
+	if (close_others(keep_fds, n, err) < 0 || enter_directory(root_fd, err) < 0 ||
+	    keep_unpack_capabilities(err) < 0 || limit_resources(limits, ARRAY_LEN(limits), err) < 0)
+		return -1;
+	return set_process_flags(err);
+}
+
+int jail_seal(struct err *err)
+{
+	static const struct limit limits[] = { { RLIMIT_NPROC, 0 } };
+
+	return limit_resources(limits, ARRAY_LEN(limits), err) < 0 ? -1 : jail_filter_unpack(err);
 }

@@ -27,6 +27,9 @@ struct worker {
 	struct loop_timer *stall_timer;
 	struct worker_record record;
 	size_t record_len;
+	bool unpacks;
+	struct buf list_bytes;     /* behind the record of one that unpacks */
+	struct deferred *deferred; /* the same, understood */
 
 	uint8_t *output;                /* of one that emits: what was read and not consumed */
 	size_t output_start, output_end;
@@ -80,6 +83,14 @@ static void close_output(struct worker *w)
 	w->child.output_fd = -1;
 }
 
+/* The last words of one that unpacks. */
+static int take_list(struct worker *w)
+{
+	if (w->list_bytes.len != w->record.deferred_bytes)
+		return err_set(&w->error, ERR_PROTOCOL, "the worker's answer is malformed");
+	return deferred_parse(w->list_bytes.data, w->list_bytes.len, &w->deferred, &w->error);
+}
+
 static void finish(struct worker *w)
 {
 	release(w);
@@ -92,33 +103,45 @@ static void finish(struct worker *w)
 		 !w->input_ended)
 		(void)err_set(&w->error, ERR_PROTOCOL, "the worker answered before its input had ended");
 	else
-		w->good = w->error.kind == ERR_NONE;
+		w->good = w->error.kind == ERR_NONE && take_list(w) == 0;
 	w->event(w->arg);
+}
+
+/* 1: there may be more, 0: it has said all that it will, -1: not now. */
+static int read_answer(struct worker *w)
+{
+	char piece[4096];
+	size_t room = sizeof w->record - w->record_len;
+	struct err too_much;
+	ssize_t n = room ? read(w->child.result_fd, (char *)&w->record + w->record_len, room)
+			 : read(w->child.result_fd, piece, sizeof piece);
+
+	if (n < 0 && errno == EINTR)
+		return 1;
+	if (n < 0 && errno == EAGAIN)
+		return -1;
+	if (n <= 0)
+		return 0;
+	if (room) {
+		w->record_len += (size_t)n;
+		return 1;
+	}
+	if (w->unpacks && buf_append(&w->list_bytes, piece, (size_t)n, &too_much) == 0)
+		return 1;
+	w->record.magic = 0; /* more than it may say: that will be called malformed */
+	return 0;
 }
 
 static void on_result(void *arg, uint32_t events)
 {
 	struct worker *w = arg;
+	int state;
 
 	(void)events;
-	for (;;) {
-		char extra;
-		size_t room = sizeof w->record - w->record_len;
-		ssize_t n = room ? read(w->child.result_fd, (char *)&w->record + w->record_len, room)
-				 : read(w->child.result_fd, &extra, 1);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
-			return;
-		if (n > 0 && room) {
-			w->record_len += (size_t)n;
-			continue;
-		}
-		if (n > 0)
-			w->record.magic = 0; /* more than one record: it will be called malformed */
+	while ((state = read_answer(w)) > 0)
+		;
+	if (state == 0)
 		finish(w);
-		return;
-	}
 }
 
 static void on_room(void *arg, uint32_t events)
@@ -190,7 +213,7 @@ static int watch_all(struct worker *w, struct err *err)
 	return loop_watch_fd(w->loop, w->child.output_fd, EPOLLIN, on_output, w, &w->output_watch, err);
 }
 
-int worker_start(struct loop *loop, enum inflate_format format, bool emit, worker_event_fn *event, void *arg,
+int worker_start(struct loop *loop, const struct worker_options *options, worker_event_fn *event, void *arg,
 		 struct worker **out, struct err *err)
 {
 	struct worker *w = xcalloc(1, sizeof *w);
@@ -200,7 +223,9 @@ int worker_start(struct loop *loop, enum inflate_format format, bool emit, worke
 	w->loop = loop;
 	w->event = event;
 	w->arg = arg;
-	if (worker_spawn(worker_program, format, emit, &w->child, err) < 0) {
+	w->unpacks = options->unpack;
+	w->list_bytes = BUF_INIT(DEFERRED_MAX_BYTES);
+	if (worker_spawn(worker_program, options, &w->child, err) < 0) {
 		free(w);
 		return -1;
 	}
@@ -221,6 +246,8 @@ void worker_free(struct worker *w)
 	close_output(w);
 	if (w->child.pid > 0)
 		(void)reap(w); /* nobody asks any more */
+	buf_free(&w->list_bytes);
+	deferred_free(w->deferred);
 	free(w->output);
 	free(w);
 }
@@ -305,4 +332,9 @@ void worker_consume(struct worker *w, size_t len)
 bool worker_output_ended(const struct worker *w)
 {
 	return w->child.output_fd < 0 && w->output_start == w->output_end;
+}
+
+const struct deferred *worker_deferred(const struct worker *w)
+{
+	return w->deferred;
 }

@@ -1,6 +1,6 @@
 /*
- * One process per layer in work: it inflates, hashes what comes out, and says
- * diff_id and size at the end. The parent feeds it compressed bytes and never parses
+ * One process per layer in work: it inflates, hashes what comes out, unpacks it below a directory if it is given one, and
+ * says diff_id and size at the end. The parent feeds it compressed bytes and never parses
  * them itself. The worker is this program again (exec of /proc/self/exe), so that
  * it holds no secret of the parent's memory.
  */
@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "net/loop.h"
+#include "unpack/deferred.h"
 #include "unpack/inflate.h"
 
 /* argv[0] of a worker; main() hands over to worker_main() when it sees it. */
@@ -28,12 +29,17 @@ struct worker_result {
 	int64_t size_bytes;            /* inflated */
 };
 
-/*
- * emit: the inflated bytes come back, through worker_peek(). event: from the loop, when the worker can
- * take bytes again, has some, or has ended. Must not wait.
- */
+struct worker_options {
+	enum inflate_format format;
+	bool emit;   /* the inflated bytes come back, through worker_peek(); not of one that unpacks */
+	bool unpack; /* the tar is applied below root_fd */
+	bool bottom; /* of one that unpacks: the image has no layer below this one */
+	int root_fd; /* an empty directory, O_PATH is enough; borrowed until worker_start() returns */
+};
+
+/* event: from the loop, when the worker can take bytes again, has some, or has ended. Must not wait. */
 typedef void worker_event_fn(void *arg);
-int worker_start(struct loop *loop, enum inflate_format format, bool emit, worker_event_fn *event, void *arg,
+int worker_start(struct loop *loop, const struct worker_options *options, worker_event_fn *event, void *arg,
 		 struct worker **out, struct err *err) MUST_CHECK;
 /* Kills it if it still runs; reaps. */
 void worker_free(struct worker *w);
@@ -56,5 +62,11 @@ bool worker_output_ended(const struct worker *w);
 
 /* 0 with *out, ERR_REFUSED etc. from the worker, or 1 while it still works. */
 int worker_result(struct worker *w, struct worker_result *out, struct err *err) MUST_CHECK;
+
+/*
+ * What a worker that unpacks has left to the parent, once worker_result() is good: deferred_apply() makes the directory
+ * complete. Valid until worker_free().
+ */
+const struct deferred *worker_deferred(const struct worker *w);
 
 #endif

@@ -10,6 +10,24 @@
 
 #include "base/mem.h"
 
+const struct worker_mode worker_modes[] = {
+	{ NULL, false, false, false },
+	{ "emit", true, false, false },
+	{ "unpack", false, true, false },
+	{ "unpack-bottom", false, true, true },
+};
+const size_t worker_n_modes = ARRAY_LEN(worker_modes);
+
+static const char *mode_name(const struct worker_options *o)
+{
+	for (size_t i = 0; i < worker_n_modes; i++) {
+		const struct worker_mode *m = &worker_modes[i];
+		if (m->emit == o->emit && m->unpack == o->unpack && m->bottom == (o->unpack && o->bottom))
+			return m->name;
+	}
+	abort(); /* one that emits what it unpacks: nobody asks for it */
+}
+
 struct pipe_pair {
 	int read_end, write_end;
 };
@@ -39,16 +57,17 @@ static int set_nonblocking(int fd, struct err *err)
  * posix_spawn() because the process has a second thread: between fork and exec nothing of ours runs. A process
  * group of its own keeps a terminal's Ctrl-C for the parent, which then ends its workers itself.
  */
-static int start(const char *program, enum inflate_format format, int data, int result, int output, pid_t *pid)
+static int start(const char *program, const struct worker_options *options, int data, int result, int output,
+		 pid_t *pid)
 {
 	char format_arg[4], parent_arg[16];
-	char *const argv[] = { (char *)WORKER_ARGV0, format_arg, parent_arg, output >= 0 ? (char *)"emit" : NULL, NULL };
+	char *const argv[] = { (char *)WORKER_ARGV0, format_arg, parent_arg, (char *)mode_name(options), NULL };
 	char *const environment[] = { NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none, all;
 
-	(void)snprintf(format_arg, sizeof format_arg, "%u", (unsigned int)format % 100);
+	(void)snprintf(format_arg, sizeof format_arg, "%u", (unsigned int)options->format % 100);
 	(void)snprintf(parent_arg, sizeof parent_arg, "%d", (int)getpid());
 	(void)sigemptyset(&none);
 	(void)sigfillset(&all);
@@ -61,6 +80,8 @@ static int start(const char *program, enum inflate_format format, int data, int 
 	int error = posix_spawn_file_actions_adddup2(&actions, data, WORKER_DATA_FD) ?:
 		    posix_spawn_file_actions_adddup2(&actions, result, WORKER_RESULT_FD) ?:
 		    (output >= 0 ? posix_spawn_file_actions_adddup2(&actions, output, WORKER_OUTPUT_FD) : 0) ?:
+		    (options->unpack ? posix_spawn_file_actions_adddup2(&actions, options->root_fd, WORKER_ROOT_FD)
+				     : 0) ?:
 		    posix_spawnattr_setsigmask(&attributes, &none) ?:
 		    posix_spawnattr_setsigdefault(&attributes, &all) ?:
 		    posix_spawnattr_setpgroup(&attributes, 0) ?:
@@ -72,10 +93,11 @@ static int start(const char *program, enum inflate_format format, int data, int 
 	return error;
 }
 
-int worker_spawn(const char *program, enum inflate_format format, bool emit, struct worker_child *out,
+int worker_spawn(const char *program, const struct worker_options *options, struct worker_child *out,
 		 struct err *err)
 {
 	CLEANUP(close_pair) struct pipe_pair data = { -1, -1 }, result = { -1, -1 }, output = { -1, -1 };
+	bool emit = options->emit;
 	pid_t pid;
 
 	/* An exec'd child closes what is O_CLOEXEC, so no worker holds another's pipe open. */
@@ -89,7 +111,7 @@ int worker_spawn(const char *program, enum inflate_format format, bool emit, str
 	    (emit && set_nonblocking(output.read_end, err) < 0))
 		return -1;
 
-	int error = start(program, format, data.read_end, result.write_end, output.write_end, &pid);
+	int error = start(program, options, data.read_end, result.write_end, output.write_end, &pid);
 	if (error)
 		return err_sys(err, error, "starting an unpack worker (%s)", program);
 	*out = (struct worker_child){ pid, data.write_end, result.read_end, output.read_end };

@@ -164,7 +164,8 @@ static void run_worker(struct run *r, enum inflate_format format)
 
 	assert_int_equal(loop_new(&r->loop, &err), 0);
 	size_t before = open_descriptors();
-	assert_int_equal(worker_start(r->loop, format, r->emitted != NULL, on_event, r, &r->worker, &err), 0);
+	const struct worker_options options = { .format = format, .emit = r->emitted != NULL };
+	assert_int_equal(worker_start(r->loop, &options, on_event, r, &r->worker, &err), 0);
 	on_event(r);
 	if (r->later)
 		(void)loop_timer_start(r->loop, 1000, r->later, r); /* gone when it has run */
@@ -340,7 +341,7 @@ static void test_freeing_a_running_worker_ends_it(void **state)
 
 	(void)state;
 	assert_int_equal(loop_new(&loop, &err), 0);
-	assert_int_equal(worker_start(loop, INFLATE_GZIP, false, ignore_event, NULL, &w, &err), 0);
+	assert_int_equal(worker_start(loop, &(struct worker_options){ .format = INFLATE_GZIP }, ignore_event, NULL, &w, &err), 0);
 	assert_int_equal(worker_feed(w, "h", 1, &err), 1);
 	worker_free(w);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
@@ -356,7 +357,7 @@ static void test_a_program_that_is_not_there(void **state)
 	(void)state;
 	assert_int_equal(loop_new(&loop, &err), 0);
 	worker_program = "/nonexistent";
-	assert_int_equal(worker_start(loop, INFLATE_GZIP, false, ignore_event, NULL, &w, &err), -1);
+	assert_int_equal(worker_start(loop, &(struct worker_options){ .format = INFLATE_GZIP }, ignore_event, NULL, &w, &err), -1);
 	worker_program = "/proc/self/exe";
 	assert_int_equal(err.kind, ERR_SYSTEM);
 	assert_null(w);

@@ -1,0 +1,34 @@
+/* Blocks of bytes between two threads of a process: one fills them, one takes them, in order. */
+#ifndef BERTH_UNPACK_RING_H
+#define BERTH_UNPACK_RING_H
+
+#include <sys/types.h>
+
+#include "base/err.h"
+
+struct ring;
+
+/* Allocates all that it will ever need. */
+struct ring *ring_new(size_t n_blocks, size_t block_bytes);
+void ring_free(struct ring *r);
+
+/*
+ * The filling side: copies len bytes in, waiting for room. Blocks are handed over when they are full.
+ * -1 when the other side has failed; its error is in *err.
+ */
+int ring_put(struct ring *r, const void *bytes, size_t len, struct err *err) MUST_CHECK;
+/* Nothing follows: hands over what there is; why is what went wrong, or NULL. */
+void ring_end(struct ring *r, const struct err *why);
+
+/*
+ * The taking side: waits for the next block, which is its own until the next call. How many bytes it holds, 0 at the
+ * end, or -1 with the filling side's error.
+ */
+ssize_t ring_take(struct ring *r, void **bytes, struct err *err) MUST_CHECK;
+/* It takes no more: why is what went wrong, or NULL. */
+void ring_close(struct ring *r, const struct err *why);
+
+/* The filling side waits until the other one has closed: -1 with what went wrong there. */
+int ring_wait_closed(struct ring *r, struct err *err) MUST_CHECK;
+
+#endif
