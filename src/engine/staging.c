@@ -9,6 +9,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "engine/disk_sync.h"
+
 #define LAYER_NAME_SIZE 24
 /* Linux's own limits (XATTR_LIST_MAX, XATTR_SIZE_MAX). */
 #define XATTR_LIST_BYTES (64 * KIB)
@@ -211,11 +213,11 @@ int staging_move(struct staging *s, size_t i, const struct store_inherit *inheri
 	return 0;
 }
 
-int staging_sync(const struct staging *s, struct err *err)
+int staging_sync(const struct staging *s, struct loop *loop, struct err *err)
 {
 	CLEANUP(closep) int fd = openat(s->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd < 0 || syncfs(fd) < 0)
-		return err_sys(err, errno, "sync %s", s->path);
-	return 0;
+	if (fd < 0)
+		return err_sys(err, errno, "open %s", s->path);
+	return disk_sync(loop, fd, err);
 }

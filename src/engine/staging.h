@@ -29,7 +29,7 @@ size_t staging_inodes(const struct staging *s); /* files and directories that st
 int staging_move(struct staging *s, size_t i, const struct store_inherit *inherit, size_t n_inherit,
 		 const struct strv *lower, const char *upper, struct err *err) MUST_CHECK;
 
-/* All that was written is on the disk when this returns. */
-int staging_sync(const struct staging *s, struct err *err) MUST_CHECK;
+/* All that was written is on the disk when this returns; waits on the loop. */
+int staging_sync(const struct staging *s, struct loop *loop, struct err *err) MUST_CHECK;
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * Images by containerd's snapshots: the layers' files are put where Docker's containerd store would unpack them, and only
- * the documents go through Docker. docs: docs/containerd-store.md.
+ * the documents go through Docker. See docs/design.md.
  */
 #include "engine/store.h"
 
@@ -228,7 +228,7 @@ static int label_config(struct store_session *s, struct err *err)
 
 static int containerd_commit_image(struct store_session *s, struct err *err)
 {
-	if (staging_sync(s->staging, err) < 0 || label_config(s, err) < 0 ||
+	if (staging_sync(s->staging, s->loop, err) < 0 || label_config(s, err) < 0 ||
 	    load_documents(s->docker, s->loop, s->image, err) < 0 || containerd_remove(s->c, s->staging_key, err) < 0 ||
 	    containerd_lease_delete(s->c, containerd_lease(s->c), false, CONTAINERD_TIMEOUT_MS, err) < 0)
 		return -1;
