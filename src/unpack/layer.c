@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
+#include "unpack/strict.h"
 #include "unpack/writer.h"
 
 /* Go's time.Unix(0, math.MaxInt64), beyond which containerd takes 1970. */
@@ -16,19 +17,24 @@ struct layer {
 	void *arg;
 	struct err *err;     /* of the call in work */
 	bool read_failed;    /* by the reader, who has said why */
-	bool ended;
+	bool ended, is_empty;
+	struct strict *strict;
 	struct archive *archive;
 	struct writer *writer;
-	struct writer_xattr *xattrs;
-	size_t n_xattrs, max_xattrs;
 };
 
+/* What libarchive gets has been seen by the strict reader. */
 static ssize_t next_block(struct layer *l, void **bytes)
 {
 	ssize_t n = l->ended ? 0 : l->read(l->arg, bytes, l->err);
 
+	if (n > 0 && strict_feed(l->strict, *bytes, (size_t)n, l->err) < 0)
+		n = -1;
+	if (n == 0 && !l->ended && strict_end(l->strict, l->err) < 0)
+		n = -1;
+	l->is_empty &= n == 0;
 	l->ended = n <= 0;
-	l->read_failed = n < 0;
+	l->read_failed |= n < 0;
 	return n;
 }
 
@@ -73,44 +79,43 @@ static void set_times(struct archive_entry *ae, struct timespec out[2])
 		out[0] = out[1];
 }
 
-static int set_type(struct archive_entry *ae, struct writer_entry *e, struct err *err)
+static enum writer_type type_of(const struct strict_entry *se, struct archive_entry *ae)
 {
-	static const struct {
-		unsigned int filetype;
-		enum writer_type type;
-	} types[] = {
-		{ AE_IFREG, WRITER_FILE }, { AE_IFDIR, WRITER_DIR },   { AE_IFLNK, WRITER_SYMLINK },
-		{ AE_IFCHR, WRITER_CHAR }, { AE_IFBLK, WRITER_BLOCK }, { AE_IFIFO, WRITER_FIFO },
-	};
-
-	if (archive_entry_hardlink(ae)) {
-		e->type = WRITER_LINK;
-		e->link = archive_entry_hardlink(ae);
-		return 0;
+	switch (se->type) {
+	case STRICT_LINK:
+		return WRITER_LINK;
+	case STRICT_SYMLINK:
+		return WRITER_SYMLINK;
+	case STRICT_CHAR:
+		return WRITER_CHAR;
+	case STRICT_BLOCK:
+		return WRITER_BLOCK;
+	case STRICT_DIR:
+		return WRITER_DIR;
+	case STRICT_FIFO:
+		return WRITER_FIFO;
+	case STRICT_FILE:
+	case STRICT_GLOBAL:
+		break;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		if (types[i].filetype == archive_entry_filetype(ae)) {
-			e->type = types[i].type;
-			e->link = archive_entry_symlink(ae);
-			return 0;
-		}
-	return err_set(err, ERR_REFUSED, "tar: unknown type of entry %s", e->path);
+	return se->is_old && archive_entry_filetype(ae) == AE_IFDIR ? WRITER_DIR : WRITER_FILE;
 }
 
-static void set_xattrs(struct layer *l, struct archive_entry *ae, struct writer_entry *e)
+static const char *or_empty(const char *s)
 {
-	size_t n = (size_t)archive_entry_xattr_reset(ae);
+	return s ? s : "";
+}
 
-	if (n > l->max_xattrs) {
-		l->xattrs = xreallocarray(l->xattrs, n, sizeof *l->xattrs);
-		l->max_xattrs = n;
+/* What the strict reader has found before this entry: it, and maybe global headers. */
+static int next_strict(struct layer *l, struct strict_entry *out)
+{
+	while (strict_next(l->strict, out)) {
+		if (out->type != STRICT_GLOBAL)
+			return 0;
+		if (writer_add_parents(l->writer, out->name, l->err) < 0)
+			return -1;
 	}
-	for (size_t i = 0; i < n; i++) {
-		struct writer_xattr *x = &l->xattrs[i];
-		(void)archive_entry_xattr_next(ae, &x->name, &x->value, &x->len);
-	}
-	e->xattrs = l->xattrs;
-	e->n_xattrs = n;
+	return err_set(l->err, ERR_REFUSED, "tar: ambiguous");
 }
 
 static int copy_data(struct layer *l)
@@ -128,22 +133,28 @@ static int copy_data(struct layer *l)
 
 static int apply_entry(struct layer *l, struct archive_entry *ae)
 {
-	const char *path = archive_entry_pathname(ae);
+	struct strict_entry se;
+	bool wants_data;
+
+	if (next_strict(l, &se) < 0)
+		return -1;
 	struct writer_entry e = {
-		.path = path ? path : "",
+		.type = type_of(&se, ae),
+		.path = or_empty(archive_entry_pathname(ae)),
+		.link = or_empty(se.type == STRICT_LINK ? archive_entry_hardlink(ae) : archive_entry_symlink(ae)),
 		.mode = archive_entry_mode(ae) & 07777,
 		.uid = (uid_t)archive_entry_uid(ae),
 		.gid = (gid_t)archive_entry_gid(ae),
-		.major = (unsigned int)archive_entry_rdevmajor(ae),
-		.minor = (unsigned int)archive_entry_rdevminor(ae),
-		.size_bytes = archive_entry_size(ae),
+		.major = se.major,
+		.minor = se.minor,
+		.size_bytes = se.is_sparse ? archive_entry_size(ae) : se.size_bytes,
+		.xattrs = se.xattrs,
+		.n_xattrs = se.n_xattrs,
 	};
-	bool wants_data;
-
-	if (set_type(ae, &e, l->err) < 0)
-		return -1;
+	/* A directory to libarchive, which then has no data, and more than a name to Go. */
+	if (se.type == STRICT_FILE && se.size_bytes && archive_entry_filetype(ae) != AE_IFREG)
+		return err_set(l->err, ERR_REFUSED, "tar: a directory with data: %s", e.path);
 	set_times(ae, e.times);
-	set_xattrs(l, ae, &e);
 	if (writer_add(l->writer, &e, &wants_data, l->err) < 0)
 		return -1;
 	return wants_data && (copy_data(l) < 0 || writer_file_end(l->writer, l->err) < 0) ? -1 : 0;
@@ -152,13 +163,21 @@ static int apply_entry(struct layer *l, struct archive_entry *ae)
 static int apply_entries(struct layer *l)
 {
 	struct archive_entry *ae;
+	struct strict_entry left;
 	int result;
 
 	/* A warning is about a character set that names are not in: they come as they are. */
 	while ((result = archive_read_next_header(l->archive, &ae)) == ARCHIVE_OK || result == ARCHIVE_WARN)
 		if (apply_entry(l, ae) < 0)
 			return -1;
-	return result == ARCHIVE_EOF ? 0 : bad_tar(l);
+	if (result != ARCHIVE_EOF)
+		return bad_tar(l);
+	while (strict_next(l->strict, &left))
+		if (left.type != STRICT_GLOBAL)
+			return err_set(l->err, ERR_REFUSED, "tar: ambiguous");
+		else if (writer_add_parents(l->writer, left.name, l->err) < 0)
+			return -1;
+	return 0;
 }
 
 static struct archive *new_archive(void)
@@ -170,25 +189,35 @@ static struct archive *new_archive(void)
 	return a;
 }
 
+static int apply(struct layer *l)
+{
+	void *rest;
+
+	if (archive_read_open(l->archive, l, NULL, on_read, NULL) == ARCHIVE_OK) {
+		if (apply_entries(l) < 0)
+			return -1;
+	} else if (!l->is_empty || l->read_failed) {
+		return bad_tar(l);
+	}
+	/* What follows the end of the tar is part of the diff_id. */
+	while (!l->ended)
+		if (next_block(l, &rest) < 0)
+			return -1;
+	return writer_end(l->writer, l->err);
+}
+
 int layer_apply(int root_fd, bool bottom, layer_read_fn *read, void *arg, struct deferred *deferred,
 		struct err *err)
 {
-	struct layer l = { .read = read, .arg = arg, .err = err };
-	void *rest;
-	int result = 0;
+	struct layer l = { .read = read, .arg = arg, .err = err, .is_empty = true };
 
 	l.archive = new_archive();
+	l.strict = strict_new();
 	l.writer = writer_new(root_fd, bottom, deferred);
-	if (archive_read_open(l.archive, &l, NULL, on_read, NULL) != ARCHIVE_OK)
-		result = bad_tar(&l);
-	else
-		result = apply_entries(&l) < 0 || writer_end(l.writer, err) < 0 ? -1 : 0;
-	/* What follows the end of the tar is part of the diff_id. */
-	while (result == 0 && !l.ended)
-		result = next_block(&l, &rest) < 0 ? -1 : 0;
+	int result = apply(&l);
 	writer_free(l.writer);
+	strict_free(l.strict);
 	(void)archive_read_free(l.archive);
-	free(l.xattrs);
 	return result;
 }
 

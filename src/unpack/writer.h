@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "unpack/deferred.h"
+#include "unpack/strict.h"
 
 enum writer_type {
 	WRITER_FILE,
@@ -18,12 +19,6 @@ enum writer_type {
 	WRITER_CHAR,
 	WRITER_BLOCK,
 	WRITER_FIFO,
-};
-
-struct writer_xattr {
-	const char *name;
-	const void *value;
-	size_t len;
 };
 
 struct writer_entry {
@@ -36,7 +31,7 @@ struct writer_entry {
 	struct timespec times[2]; /* access, modification */
 	unsigned int major, minor;
 	int64_t size_bytes; /* of files */
-	const struct writer_xattr *xattrs;
+	const struct strict_xattr *xattrs;
 	size_t n_xattrs;
 };
 

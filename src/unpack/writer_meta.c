@@ -28,7 +28,7 @@ static enum xattr_way way_of(const char *name)
 	return XATTR_SET;
 }
 
-static int note(struct writer *w, const char *path, const struct writer_xattr *x, struct err *err)
+static int note(struct writer *w, const char *path, const struct strict_xattr *x, struct err *err)
 {
 	const struct deferred_item item = {
 		.kind = DEFERRED_XATTR,
@@ -45,7 +45,7 @@ int writer_set_xattrs(struct writer *w, int fd, const char *path, const struct w
 		      struct err *err)
 {
 	for (size_t i = 0; i < e->n_xattrs; i++) {
-		const struct writer_xattr *x = &e->xattrs[i];
+		const struct strict_xattr *x = &e->xattrs[i];
 		enum xattr_way way = way_of(x->name);
 		if (way == XATTR_NOTE && note(w, path, x, err) < 0)
 			return -1;
