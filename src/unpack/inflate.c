@@ -1,5 +1,7 @@
 #include "unpack/inflate.h"
 
+#include <assert.h>
+
 #include "base/mem.h"
 #include "unpack/inflate_format.h"
 
@@ -9,7 +11,8 @@
 struct inflate {
 	const struct inflate_decoder *decoder;
 	void *state;
-	uint8_t *buffer;
+	struct inflate_output out;
+	uint8_t *buffer; /* its own; NULL: it has needed none */
 };
 
 static void *plain_new(void)
@@ -81,7 +84,6 @@ int inflate_new(enum inflate_format format, struct inflate **out, struct err *er
 	struct inflate *x = xcalloc(1, sizeof *x);
 	x->decoder = decoders[format];
 	x->state = x->decoder->new();
-	x->buffer = format == INFLATE_PLAIN ? NULL : xmalloc(INFLATE_OUT_BYTES);
 	*out = x;
 	return 0;
 }
@@ -95,12 +97,23 @@ void inflate_free(struct inflate *x)
 	free(x);
 }
 
+void inflate_output_to(struct inflate *x, void *buffer, size_t size)
+{
+	assert(size > 0 && size <= PIECE_MAX_BYTES);
+	x->out.buffer = buffer;
+	x->out.size = size;
+}
+
 int inflate_feed(struct inflate *x, const void *bytes, size_t len, inflate_sink_fn *sink, void *arg,
 		 struct err *err)
 {
-	const struct inflate_output out = { sink, arg, x->buffer };
-
-	return len ? x->decoder->feed(x->state, bytes, len, &out, err) : 0;
+	if (!x->out.buffer) {
+		x->buffer = xmalloc(INFLATE_OUT_BYTES);
+		inflate_output_to(x, x->buffer, INFLATE_OUT_BYTES);
+	}
+	x->out.sink = sink;
+	x->out.arg = arg;
+	return len ? x->decoder->feed(x->state, bytes, len, &x->out, err) : 0;
 }
 
 int inflate_end(struct inflate *x, struct err *err)

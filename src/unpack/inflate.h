@@ -33,6 +33,11 @@ void inflate_free(struct inflate *x);
 typedef int inflate_sink_fn(void *arg, const void *bytes, size_t len, struct err *err);
 int inflate_feed(struct inflate *x, const void *bytes, size_t len, inflate_sink_fn *sink, void *arg,
 		 struct err *err) MUST_CHECK;
+/*
+ * Output is made in this memory (at most 1 MiB of it), which the caller keeps, instead of in a buffer of the decoder's
+ * own; the sink may name another each time it is called. Plain bytes go to the sink from where they are.
+ */
+void inflate_output_to(struct inflate *x, void *buffer, size_t size);
 /* The input has ended: ERR_REFUSED "truncated" unless the last member was whole. */
 int inflate_end(struct inflate *x, struct err *err) MUST_CHECK;
 

@@ -10,7 +10,9 @@
 struct inflate_output {
 	inflate_sink_fn *sink;
 	void *arg;
-	uint8_t *buffer; /* INFLATE_OUT_BYTES; decoders leave the 32 KiB of history to their library */
+	/* Where the next piece goes; the sink may change it. Decoders leave the 32 KiB of history to their library. */
+	uint8_t *buffer;
+	size_t size;
 };
 
 struct inflate_decoder {

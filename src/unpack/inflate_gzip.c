@@ -145,10 +145,11 @@ static int body(struct gzip *g, const uint8_t **bytes, size_t *len, const struct
 	s->next_in = (uint8_t *)*bytes; /* ISA-L only reads it */
 	s->avail_in = offered;
 	do {
+		size_t room = out->size;
 		s->next_out = out->buffer;
-		s->avail_out = (uint32_t)INFLATE_OUT_BYTES;
+		s->avail_out = (uint32_t)room;
 		code = isal_inflate(s);
-		size_t produced = INFLATE_OUT_BYTES - s->avail_out;
+		size_t produced = room - s->avail_out;
 		if (produced && out->sink(out->arg, out->buffer, produced, err) < 0)
 			return -1;
 		if (code < 0)

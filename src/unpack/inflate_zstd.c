@@ -51,7 +51,7 @@ static int zstd_error(size_t code, struct err *err)
 static int frame(struct zstd *z, ZSTD_inBuffer *in, const struct inflate_output *out, struct err *err)
 {
 	for (;;) {
-		ZSTD_outBuffer piece = { out->buffer, INFLATE_OUT_BYTES, 0 };
+		ZSTD_outBuffer piece = { out->buffer, out->size, 0 };
 		size_t code = ZSTD_decompressStream(z->ctx, &piece, in);
 
 		if (piece.pos && out->sink(out->arg, piece.dst, piece.pos, err) < 0)

@@ -73,22 +73,20 @@ static void hand_over(struct ring *r)
 	r->used = 0;
 }
 
-int ring_put(struct ring *r, const void *bytes, size_t len, struct err *err)
+int ring_room(struct ring *r, void **room, size_t *len, struct err *err)
 {
-	const uint8_t *p = bytes;
-
-	while (len) {
-		size_t room = r->block_bytes - r->used, n = len < room ? len : room;
-		if (!r->used && wait_for_room(r, err) < 0)
-			return -1;
-		memcpy(block(r, r->filled) + r->used, p, n);
-		r->used += n;
-		p += n;
-		len -= n;
-		if (r->used == r->block_bytes)
-			hand_over(r);
-	}
+	if (!r->used && wait_for_room(r, err) < 0)
+		return -1;
+	*room = block(r, r->filled) + r->used;
+	*len = r->block_bytes - r->used;
 	return 0;
+}
+
+void ring_put(struct ring *r, size_t len)
+{
+	r->used += len;
+	if (r->used == r->block_bytes)
+		hand_over(r);
 }
 
 void ring_end(struct ring *r, const struct err *why)

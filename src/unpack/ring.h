@@ -13,10 +13,12 @@ struct ring *ring_new(size_t n_blocks, size_t block_bytes);
 void ring_free(struct ring *r);
 
 /*
- * The filling side: copies len bytes in, waiting for room. Blocks are handed over when they are full.
- * -1 when the other side has failed; its error is in *err.
+ * The filling side: where its next bytes go and how many have room there, waiting for a block if need be. -1 when the
+ * other side has failed; its error is in *err.
  */
-int ring_put(struct ring *r, const void *bytes, size_t len, struct err *err) MUST_CHECK;
+int ring_room(struct ring *r, void **room, size_t *len, struct err *err) MUST_CHECK;
+/* It has put len bytes there. Blocks are handed over when they are full. */
+void ring_put(struct ring *r, size_t len);
 /* Nothing follows: hands over what there is; why is what went wrong, or NULL. */
 void ring_end(struct ring *r, const struct err *why);
 

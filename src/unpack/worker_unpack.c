@@ -11,7 +11,7 @@
 #include "unpack/ring.h"
 
 /* Large enough that handing one over costs nothing, few enough that a worker stays small. */
-#define BLOCK_BYTES (256 * KIB)
+#define BLOCK_BYTES (512 * KIB)
 #define BLOCKS 8
 /* libarchive and the writer keep little there. */
 #define STACK_BYTES (512 * KIB)
@@ -27,9 +27,43 @@ struct unpack {
 	pthread_barrier_t started;
 };
 
+/* Where the decoder puts what comes next. */
+static int aim(struct unpack *u, struct err *err)
+{
+	void *room;
+	size_t len;
+
+	if (ring_room(u->ring, &room, &len, err) < 0)
+		return -1;
+	inflate_output_to(u->inflate, room, len);
+	return 0;
+}
+
+static int copy_in(struct unpack *u, const uint8_t *bytes, size_t len, struct err *err)
+{
+	while (len) {
+		void *room;
+		size_t n;
+		if (ring_room(u->ring, &room, &n, err) < 0)
+			return -1;
+		n = len < n ? len : n;
+		memcpy(room, bytes, n);
+		ring_put(u->ring, n);
+		bytes += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/* Inflated bytes are in the ring already. */
 static int put(void *arg, const void *bytes, size_t len, struct err *err)
 {
-	return ring_put(arg, bytes, len, err);
+	struct unpack *u = arg;
+
+	if (u->options->format == INFLATE_PLAIN)
+		return copy_in(u, bytes, len, err);
+	ring_put(u->ring, len);
+	return aim(u, err);
 }
 
 static ssize_t take(void *arg, void **bytes, struct err *err)
@@ -104,7 +138,7 @@ int worker_unpack(const struct worker_options *options, pid_t parent, struct def
 	if (enter_jail(&u, parent, err) < 0)
 		return -1;
 
-	int result = worker_inflate(u.inflate, put, u.ring, err);
+	int result = aim(&u, err) < 0 ? -1 : worker_inflate(u.inflate, put, &u, err);
 	ring_end(u.ring, result < 0 ? err : NULL);
 	if (result < 0 || ring_wait_closed(u.ring, err) < 0)
 		return -1;
