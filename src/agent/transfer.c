@@ -203,21 +203,26 @@ static size_t workers_running(const struct transfer *t)
 	return n;
 }
 
-/* Lowest first, as the blobs come and as the store will take them. */
+/*
+ * Lowest first, as the blobs come and as the store will take them. No worker starts before one of each lower layer, even if
+ * bytes of that are late: they will fill the blobs' buffer, and it has to be read then.
+ */
 static int feed_side_by_side(struct transfer *t)
 {
 	bool moved_any;
 
 	do {
+		bool may_start = true;
 		moved_any = false;
 		for (size_t i = 0; i < t->n; i++) {
 			if (t->req->skip[i] || t->lanes[i].ended ||
-			    (!t->lanes[i].worker && workers_running(t) >= t->workers_max))
+			    (!t->lanes[i].worker && (!may_start || workers_running(t) >= t->workers_max)))
 				continue;
 			int moved = step(t, i);
 			if (moved < 0)
 				return -1;
 			moved_any |= moved > 0;
+			may_start &= t->lanes[i].worker != NULL;
 		}
 	} while (moved_any);
 	return 0;

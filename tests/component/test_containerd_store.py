@@ -301,6 +301,26 @@ def test_killed_anywhere(ns, engine):
     print(f"{survived} of 40 were faster than their killer; {tags.split()}")
 
 
+def test_berth_killed_anywhere(ns, registry, engine):
+    """With what workers leave behind; layers that are in are not fetched again."""
+    image = images.get("quickstart:v1")
+    reference = images.push("quickstart:v1", registry, "team/app")
+    command = [BERTH, "pull", reference, "-q", "--docker-host", f"unix://{engine.socket}"]
+    command += ["--containerd-socket", engine.containerd_socket, "--state-dir", ns.run_dir / "state"]
+    ended = []
+    for step in range(12):
+        process = ns.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        time.sleep(0.1 + step * 0.25)
+        process.kill()
+        process.communicate()
+        ended.append(process.returncode)
+    answer, _ = berth_pull(ns, engine, reference)
+    assert answer["present"] or answer["layers_fetched"] < len(image.layers)
+    nothing_more_than(engine, image)
+    assert engine.docker("run", "--rm", reference, "python3", "-c", "print(1)").strip() == "1"
+    print(ended, answer)
+
+
 def test_two_at_once(ns, engine):
     image = images.get("tiny125")
     both = [start(ns, engine, image, f"127.0.0.1:5/app:{i}") for i in range(2)]
