@@ -324,6 +324,8 @@ static int run(struct job *j, int64_t deadline_ms, struct pulled *out, struct er
 	if (already_there(j, out->image_id, &out->was_present, err) < 0)
 		return -1;
 	out->store = "";
+	if (out->was_present && j->store->tidy && j->store->tidy(j->context->docker, err) < 0)
+		return -1;
 	if (!out->was_present) {
 		phase(j, "pull");
 		if (move_layers(j, out, err) < 0)

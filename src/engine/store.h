@@ -93,6 +93,8 @@ struct store {
 	 * aside that a next session of this process could use; those go with the struct docker.
 	 */
 	void (*end)(struct store_session *s);
+	/* Removes what sessions of dead processes left; present() does so too. NULL: they leave nothing. */
+	int (*tidy)(struct docker *d, struct err *err);
 	/* lacks[i]: the engine has the image but not the blob of layer i, so that it can neither save nor push it. NULL: never. */
 	int (*lacks)(struct docker *d, const struct store_image *image, bool *lacks, struct err *err);
 };

@@ -124,6 +124,16 @@ static int containerd_present(struct docker *d, const struct store_image *image,
 	return 0;
 }
 
+static int containerd_tidy(struct docker *d, struct err *err)
+{
+	CLEANUP(containerd_leases_free) struct containerd_leases leases = { 0 };
+
+	if (containerd_lease_list(d->containerd, LEASE_PREFIX, HOLDER_LABEL, &leases, err) < 0 ||
+	    drop_unsynced(d->containerd, &leases, err) < 0)
+		return -1;
+	return drop_orphans(d->containerd, &leases, err);
+}
+
 /* Does containerd see the directories that we made? Else we are in another mount namespace, and wrote somewhere else. */
 static int check_seen(struct store_session *s, struct err *err)
 {
@@ -261,5 +271,6 @@ const struct store store_containerd = {
 	.layer = containerd_layer,
 	.commit = containerd_commit_image,
 	.end = containerd_end,
+	.tidy = containerd_tidy,
 	.lacks = containerd_lacks,
 };

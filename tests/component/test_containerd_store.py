@@ -15,6 +15,7 @@ from lab.paths import wait_for
 BUILD = Path(os.environ.get("BERTH_BUILD", Path(__file__).resolve().parents[2]))
 DRIVER = BUILD / "tests/component/driver_store"
 BERTH = BUILD / "berth"
+NO_BOOT = "00000000-0000-0000-0000-000000000000"
 IMAGES = ["small", "webapp:v1", "buildx", "buildx:single", "schema2", "schema2:list", "zstd:webapp", "tiny125"]
 
 
@@ -335,7 +336,7 @@ def test_two_at_once(ns, engine):
 
 def test_leases_of_others(ns, engine):
     """Those of another boot go, those of processes that cannot be judged stay until they expire."""
-    ours = "io.berth.holder=00000000-0000-0000-0000-000000000000.1.1.1"
+    ours = f"io.berth.holder={NO_BOOT}.1.1.1"
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     engine.ctr("leases", "create", "--id", "berth-otherboot", ours)
     engine.ctr("leases", "create", "--id", "berth-otherspace", f"io.berth.holder={boot}.1.1.1")
@@ -343,6 +344,15 @@ def test_leases_of_others(ns, engine):
     engine.ctr("leases", "create", "--id", "notberths", ours)
     load(ns, engine, images.get("webapp:v1"), "127.0.0.1:5/app:v1")
     assert leases(engine) == {"berth-otherspace", "berth-nobody", "notberths"}
+
+
+def test_what_the_dead_left_goes_also_when_there_is_nothing_to_pull(ns, registry, engine):
+    image = images.get("webapp:v1")
+    reference = images.push("webapp:v1", registry, "team/app")
+    berth_pull(ns, engine, reference)
+    engine.ctr("leases", "create", "--id", "berth-otherboot", f"io.berth.holder={NO_BOOT}.1.1.1")
+    berth_pull(ns, engine, reference)
+    nothing_more_than(engine, image)
 
 
 def test_a_layer_that_vanished_is_not_found(ns, engine):
