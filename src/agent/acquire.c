@@ -96,18 +96,23 @@ static int from_registry(struct context *c, const struct reference *ref, int64_t
 			 struct err *err)
 {
 	struct pulled pulled;
+	struct pull_rest *rest;
 	CLEANUP(freep) char *name = reference_str(ref);
 	struct err noted;
 
-	if (pull_image(c, ref, deadline_ms, progress, hooks, &pulled, err) < 0)
+	if (pull_image(c, ref, deadline_ms, progress, hooks, &pulled, &rest, err) < 0)
 		return -1;
-	*out = (struct acquired){ .store = pulled.store, .pull_ms = pulled.took_ms };
+	*out = (struct acquired){ .store = pulled.store, .pull_ms = pulled.took_ms, .rest = rest };
 	memcpy(out->image_id, pulled.image_id, sizeof out->image_id);
 	memcpy(out->digest, pulled.digest, sizeof out->digest);
 	if (!pulled.was_present && record_image(opt_str(c->options, OPT_STATE_DIR), name, pulled.image_id,
 						pulled.digest, pulled.store, &noted) < 0)
 		log_err(LOG_LEVEL_WARNING, &noted); /* history only */
-	return choose_ref(c, ref, out, err);
+	if (choose_ref(c, ref, out, err) == 0)
+		return 0;
+	pull_rest_free(out->rest);
+	out->rest = NULL;
+	return -1;
 }
 
 int acquire_image(struct context *c, const struct reference *ref, struct progress *progress,

@@ -10,6 +10,7 @@ struct acquired {
 	char image_ref[1100]; /* what goes into the create body: the name, or the ID where the name means another image */
 	const char *store;   /* "load", or "" */
 	int64_t pull_ms;
+	struct pull_rest *rest; /* the caller's; NULL: nothing is left */
 };
 
 /* How long `newer` waits for the registry when the image is here. */

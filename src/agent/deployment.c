@@ -72,6 +72,8 @@ static int acquire(struct deployment *d, struct acquired *image, struct err *err
 
 	if (acquire_image(d->context, &d->ref, d->progress, &hooks, image, err) < 0)
 		return -1;
+	pull_rest_free(d->rest);
+	d->rest = image->rest;
 	(void)snprintf(s->digest, sizeof s->digest, "%s", image->digest);
 	(void)snprintf(s->store, sizeof s->store, "%s", image->store);
 	s->pull_ms = image->pull_ms;
@@ -319,6 +321,7 @@ int deployment_open(struct deployment *d, struct context *c, struct board *board
 
 void deployment_close(struct deployment *d)
 {
+	pull_rest_free(d->rest);
 	progress_free(d->progress);
 	if (d->lock_fd >= 0 && d->status_path)
 		(void)unlink(d->status_path); /* it says what a running berth thinks; there is none now */

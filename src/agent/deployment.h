@@ -41,6 +41,7 @@ struct deployment {
 	bool probe_given;
 	struct readiness readiness;
 	bool replaced;     /* this run put a new container in place of one that still exists as prev */
+	struct pull_rest *rest; /* of the image, for when the app is ready; NULL: none */
 	bool failure_shown; /* the endpoint has said `failed` for its time */
 	char *status_path; /* RUN_DIR/NAME.json */
 	int lock_fd;

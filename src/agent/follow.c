@@ -35,7 +35,9 @@ static void on_event(void *arg, const struct json *event)
 
 static bool woken(void *arg)
 {
-	return ((struct follow *)arg)->woken;
+	const struct follow *f = arg;
+
+	return f->woken || (f->d->rest && pull_rest_settled(f->d->rest));
 }
 
 /*
@@ -196,6 +198,37 @@ static bool hopeless(struct follow *f, const struct container_state *state, stru
 	return true;
 }
 
+/* Once the app serves: what Docker needs of the image besides running it. Nothing of it is worth the app. */
+static int fetch_rest(struct follow *f, struct err *err)
+{
+	struct deployment *d = f->d;
+	char size[SIZE_TEXT_MAX];
+	int64_t bytes;
+	int result = 0;
+
+	if (!d->rest || !d->readiness.ready)
+		return 0;
+	if (!pull_rest_started(d->rest)) {
+		result = pull_rest_start(d->rest, err);
+		if (result == 0)
+			return 0;
+	} else if (!pull_rest_settled(d->rest)) {
+		return 0;
+	} else {
+		result = pull_rest_finish(d->rest, &bytes, err);
+	}
+	pull_rest_free(d->rest);
+	d->rest = NULL;
+	if (result == 0)
+		log_info("backfilled %s", size_text(bytes, size));
+	else if (err->kind == ERR_CANCELLED)
+		return -1;
+	else
+		log_info("%s; the image runs, `berth pull` completes it", err->msg);
+	err_clear(err);
+	return 0;
+}
+
 static int follow_until(struct follow *f, int64_t give_up_ms, enum follow_end *end, struct err *why, struct err *err)
 {
 	struct deployment *d = f->d;
@@ -219,6 +252,8 @@ static int follow_until(struct follow *f, int64_t give_up_ms, enum follow_end *e
 		}
 		if (f->was_ready)
 			give_up_ms = -1;
+		if (fetch_rest(f, err) < 0)
+			return -1;
 		if (wait_interval(f, started, err) < 0)
 			return -1;
 	}

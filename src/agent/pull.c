@@ -31,8 +31,18 @@ struct job {
 	int (*lacks)(struct docker *d, const struct store_image *image, bool *lacks, struct err *err);
 	bool *skip;
 	bool no_hints; /* one was wrong */
-	bool backfills;
 };
+
+struct pull_rest {
+	struct job *job; /* as the pull left it */
+	bool *lacks;
+	int64_t rate_bytes_per_s; /* 0: no limit */
+	struct backfill *backfill;
+};
+
+/* What the rest may use of the bandwidth while the app runs; and at least, where the pull was too small to tell. */
+#define REST_SHARE 4
+#define REST_LEAST_BYTES_PER_S ((int64_t)(2 * MIB))
 
 static enum store_compression compression_of(const struct descriptor *d)
 {
@@ -273,38 +283,6 @@ static int move_layers(struct job *j, struct pulled *out, struct err *err)
 	}
 }
 
-/* The blobs of layers that the engine has unpacked, but not as they came. */
-static int backfill(struct job *j, struct pulled *out, struct err *err)
-{
-	size_t n = j->image.parsed.n_layers, lacking = 0;
-	CLEANUP(freep) bool *lacks = xcalloc(n, sizeof *lacks);
-	const struct backfill_request req = {
-		.registry = j->registry,
-		.image = &j->store_image,
-		.resolved = &j->image,
-		.lacks = lacks,
-		.progress = j->progress,
-	};
-	int64_t began = clock_mono_ms();
-
-	if (!j->lacks)
-		return 0;
-	if (j->lacks(j->context->docker, &j->store_image, lacks, err) < 0)
-		return -1;
-	for (size_t i = 0; i < n; i++) {
-		lacking += lacks[i];
-		j->skip[i] = !lacks[i];
-	}
-	if (!lacking)
-		return 0;
-	phase(j, "backfill");
-	show_layers(j);
-	int result = backfill_run(j->context, &req, &out->backfilled_bytes, err);
-	progress_end(j->progress);
-	out->backfill_ms = clock_mono_ms() - began;
-	return result < 0 ? err_wrap(err, "backfill %s", reference_name(j->ref)) : 0;
-}
-
 static int run(struct job *j, int64_t deadline_ms, struct pulled *out, struct err *err)
 {
 	int64_t began = clock_mono_ms();
@@ -333,26 +311,128 @@ static int run(struct job *j, int64_t deadline_ms, struct pulled *out, struct er
 		out->store = j->store->name;
 	}
 	out->took_ms = clock_mono_ms() - began;
-	return j->backfills ? backfill(j, out, err) : 0;
+	return 0;
+}
+
+static void job_free(struct job *j)
+{
+	if (j->registry)
+		registry_free(j->registry);
+	image_free(&j->image);
+	free(j->layers);
+	free(j->skip);
+	free(j->name);
+	free(j->full_name);
+	free(j);
+}
+
+/* Takes the job where the engine has layers unpacked, but not as they came. 0 with *out NULL: it lacks nothing. */
+static int find_rest(struct job **job, const struct pulled *pulled, struct pull_rest **out, struct err *err)
+{
+	struct job *j = *job;
+	size_t n = j->image.parsed.n_layers, lacking = 0;
+	CLEANUP(freep) bool *lacks = xcalloc(n, sizeof *lacks);
+	int64_t rate = pulled->bytes / REST_SHARE * 1000 / (pulled->took_ms + 1);
+
+	*out = NULL;
+	if (!j->lacks || streq(opt_str(j->context->options, OPT_BACKFILL), "no"))
+		return 0;
+	if (j->lacks(j->context->docker, &j->store_image, lacks, err) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		lacking += lacks[i];
+		j->skip[i] = !lacks[i];
+	}
+	if (!lacking)
+		return 0;
+	j->hooks = NULL;
+	*out = xcalloc(1, sizeof **out);
+	**out = (struct pull_rest){
+		.job = STEAL(*job),
+		.lacks = STEAL(lacks),
+		.rate_bytes_per_s = rate > REST_LEAST_BYTES_PER_S ? rate : REST_LEAST_BYTES_PER_S,
+	};
+	return 0;
+}
+
+static int start_rest(struct pull_rest *r, struct progress *progress, int64_t rate, struct err *err)
+{
+	struct job *j = r->job;
+	const struct backfill_request req = {
+		.registry = j->registry,
+		.image = &j->store_image,
+		.resolved = &j->image,
+		.lacks = r->lacks,
+		.progress = progress,
+		.rate_bytes_per_s = rate,
+	};
+
+	return backfill_start(j->context, &req, &r->backfill, err) < 0 ? err_wrap(err, "backfill") : 0;
+}
+
+int pull_rest_start(struct pull_rest *r, struct err *err)
+{
+	return start_rest(r, NULL, r->rate_bytes_per_s, err);
+}
+
+bool pull_rest_started(const struct pull_rest *r)
+{
+	return r->backfill;
+}
+
+bool pull_rest_settled(const struct pull_rest *r)
+{
+	return r->backfill && backfill_settled(r->backfill);
+}
+
+int pull_rest_finish(struct pull_rest *r, int64_t *bytes, struct err *err)
+{
+	return backfill_finish(r->backfill, bytes, err) < 0 ? err_wrap(err, "backfill") : 0;
+}
+
+void pull_rest_free(struct pull_rest *r)
+{
+	if (!r)
+		return;
+	backfill_free(r->backfill);
+	job_free(r->job);
+	free(r->lacks);
+	free(r);
+}
+
+static int do_rest(struct pull_rest *r, struct progress *progress, struct pulled *out, struct err *err)
+{
+	int64_t began = clock_mono_ms();
+
+	show_layers(r->job);
+	int result = start_rest(r, progress, 0, err);
+	if (result == 0)
+		result = pull_rest_finish(r, &out->backfilled_bytes, err);
+	progress_end(progress);
+	out->backfill_ms = clock_mono_ms() - began;
+	return result;
 }
 
 int pull_image(struct context *c, const struct reference *ref, int64_t resolve_deadline_ms,
-	       struct progress *progress, const struct pull_hooks *hooks, struct pulled *out, struct err *err)
+	       struct progress *progress, const struct pull_hooks *hooks, struct pulled *out, struct pull_rest **rest,
+	       struct err *err)
 {
-	struct job j = { .context = c, .ref = ref, .progress = progress, .hooks = hooks };
+	struct job *j = xcalloc(1, sizeof *j);
 	struct pulled pulled = { 0 };
+	struct pull_rest *left = NULL;
 
-	j.backfills = c->options->command == CMD_PULL && streq(opt_str(c->options, OPT_BACKFILL), "after");
-	j.login = (struct login){ .context = c, .ref = ref };
-	int result = run(&j, resolve_deadline_ms, &pulled, err);
-	if (j.registry)
-		registry_free(j.registry);
-	image_free(&j.image);
-	free(j.layers);
-	free(j.skip);
-	free(j.name);
-	free(j.full_name);
+	*j = (struct job){ .context = c, .ref = ref, .progress = progress, .hooks = hooks, .login = { .context = c, .ref = ref } };
+	int result = run(j, resolve_deadline_ms, &pulled, err);
+	if (result == 0)
+		result = find_rest(&j, &pulled, &left, err);
+	if (j)
+		job_free(j);
+	if (result == 0 && left && !rest)
+		result = do_rest(left, progress, &pulled, err);
 	if (result == 0)
 		*out = pulled;
+	if (rest)
+		*rest = STEAL(left);
+	pull_rest_free(left);
 	return result;
 }

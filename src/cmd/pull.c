@@ -49,7 +49,7 @@ static int pull_patiently(struct pull_job *j, struct err *err)
 	for (unsigned int failures = 1;; failures++) {
 		if (wait_for_docker(j, err) < 0)
 			return -1; /* it has had its time */
-		if (pull_image(j->context, j->ref, -1, j->progress, &hooks, &j->pulled, err) == 0)
+		if (pull_image(j->context, j->ref, -1, j->progress, &hooks, &j->pulled, NULL, err) == 0)
 			return 0;
 		if (!err->retryable || failures == PULL_ATTEMPTS)
 			return -1;

@@ -384,3 +384,33 @@ def test_directories_that_berth_does_not_see_mean_load(ns, registry, engine, how
     assert err.count(why) == 1
     nothing_more_than(engine, images.get("webapp:v1"))
     assert runs(engine, reference)
+
+
+@pytest.mark.parametrize("backfill", ["after", "no"])
+def test_up_completes_the_image_once_the_app_is_ready(ns, registry, engine, backfill):
+    image = images.get("quickstart:v1")
+    reference = images.push("quickstart:v1", registry, "team/app")
+    command = [BERTH, "up", reference, "--name", "app", "-p", "8099:3000", "--backfill", backfill, "--health-listen"]
+    command += ["127.0.0.1:8642", "--docker-host", f"unix://{engine.socket}", "--state-dir", ns.run_dir / "state"]
+    command += ["--containerd-socket", engine.containerd_socket, "--run-dir", ns.run_dir / "berth"]
+    with open(ns.run_dir / "up.log", "w") as log:
+        process = ns.run(command, stdout=log, stderr=log)
+    said = (ns.run_dir / "up.log").read_text
+    wait_for("ready", lambda: "app is ready" in said(), 60)
+    assert "(containerd)" in said()
+    if backfill == "after":
+        wait_for("backfilled", lambda: "backfilled" in said(), 60)
+        assert said().index("is ready") < said().index("backfilled")
+        engine.docker("save", "-o", ns.run_dir / "saved.tar", reference)
+    else:
+        time.sleep(2)
+        assert "backfilled" not in said()
+    assert process.poll() is None
+    process.terminate()
+    assert process.wait(30) == 0
+    nothing_more_than_container(engine, image)
+
+
+def nothing_more_than_container(engine, image):
+    engine.docker("rm", "-f", "app")
+    nothing_more_than(engine, image)
