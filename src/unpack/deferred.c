@@ -19,6 +19,7 @@ struct device_part {
 	uint32_t mode, uid, gid, major, minor;
 	int64_t seconds[2];
 	uint32_t nanoseconds[2];
+	uint32_t link_size; /* with the NUL */
 };
 
 struct xattr_part {
@@ -54,13 +55,17 @@ static int add_device(struct deferred *d, const struct deferred_item *item, stru
 		.gid = item->device.gid,
 		.major = item->device.major,
 		.minor = item->device.minor,
+		.link_size = (uint32_t)strlen(item->device.link) + 1,
 	};
 
 	for (size_t i = 0; i < 2; i++) {
 		part.seconds[i] = item->device.times[i].tv_sec;
 		part.nanoseconds[i] = (uint32_t)item->device.times[i].tv_nsec;
 	}
-	return buf_append(&d->bytes, &part, sizeof part, err);
+	return buf_append(&d->bytes, &part, sizeof part, err) < 0 ||
+			       buf_append(&d->bytes, item->device.link, part.link_size, err) < 0
+		       ? -1
+		       : 0;
 }
 
 static int add_xattr(struct deferred *d, const struct deferred_item *item, struct err *err)
@@ -121,9 +126,14 @@ static bool read_device(const char *bytes, size_t len, struct deferred_item *out
 {
 	struct device_part part;
 
-	if (len != sizeof part)
+	if (len < sizeof part)
 		return false;
 	memcpy(&part, bytes, sizeof part);
+	out->device.link = bytes + sizeof part;
+	if (part.link_size != len - sizeof part ||
+	    !(part.link_size == 1 ? !*out->device.link
+				  : path_is_sane(DEFERRED_DEVICE, out->device.link, part.link_size)))
+		return false;
 	out->device.mode = (mode_t)part.mode;
 	out->device.uid = part.uid;
 	out->device.gid = part.gid;

@@ -36,6 +36,7 @@ struct deferred_item {
 			gid_t gid;
 			unsigned int major, minor;
 			struct timespec times[2]; /* access, modification */
+			const char *link; /* the same node under an earlier name; "": it is the first */
 		} device;
 		struct {
 			const char *name;

@@ -35,14 +35,28 @@ static int find(int root_fd, const char *path, struct place *out, struct err *er
 	return 0;
 }
 
-/* In place of the placeholder. The directory's times are set already. */
-static int make_device(const struct place *at, const struct deferred_item *item, struct err *err)
+/* A link to the earlier name, if that still is what it was. */
+static bool link_device(const struct place *at, const struct deferred_item *item, dev_t dev, int root_fd)
 {
-	struct stat dir;
+	CLEANUP(close_place) struct place first = { -1, NULL };
+	struct err unheard;
+	struct stat st;
+
+	return *item->device.link && find(root_fd, item->device.link, &first, &unheard) == 0 &&
+	       fstatat(first.dir_fd, first.name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_rdev == dev &&
+	       (st.st_mode & S_IFMT) == (item->device.mode & S_IFMT) &&
+	       linkat(first.dir_fd, first.name, at->dir_fd, at->name, 0) == 0;
+}
+
+/* In place of the placeholder. The directory's times are set already. */
+static int make_device(const struct place *at, const struct deferred_item *item, int root_fd, struct err *err)
+{
 	dev_t dev = makedev(item->device.major, item->device.minor);
+	struct stat dir;
 
 	if (fstat(at->dir_fd, &dir) < 0 || unlinkat(at->dir_fd, at->name, 0) < 0 ||
-	    mknodat(at->dir_fd, at->name, item->device.mode & S_IFMT, dev) < 0 ||
+	    (!link_device(at, item, dev, root_fd) &&
+	     mknodat(at->dir_fd, at->name, item->device.mode & S_IFMT, dev) < 0) ||
 	    fchownat(at->dir_fd, at->name, item->device.uid, item->device.gid, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    fchmodat(at->dir_fd, at->name, item->device.mode & 07777, 0) < 0 ||
 	    utimensat(at->dir_fd, at->name, item->device.times, AT_SYMLINK_NOFOLLOW) < 0)
@@ -74,7 +88,7 @@ static int apply_item(const struct deferred_item *item, int root_fd, struct err 
 	if (find(root_fd, item->path, &at, err) < 0)
 		return -1;
 	if (item->kind == DEFERRED_DEVICE)
-		return make_device(&at, item, err);
+		return make_device(&at, item, root_fd, err);
 	if (item->kind == DEFERRED_OPAQUE)
 		return set_attribute(&at, item->path, "trusted.overlay.opaque", "y", 1, err);
 	int result = set_attribute(&at, item->path, item->xattr.name, item->xattr.value, item->xattr.len, err);

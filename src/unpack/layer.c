@@ -23,16 +23,23 @@ struct layer {
 	struct writer *writer;
 };
 
-/* What libarchive gets has been seen by the strict reader. */
+/* What libarchive gets has been seen by the strict reader, and ends as libarchive wants it. */
 static ssize_t next_block(struct layer *l, void **bytes)
 {
+	static const char zeros[STRICT_BLOCK_BYTES];
 	ssize_t n = l->ended ? 0 : l->read(l->arg, bytes, l->err);
+	size_t missing = 0;
 
 	if (n > 0 && strict_feed(l->strict, *bytes, (size_t)n, l->err) < 0)
 		n = -1;
-	if (n == 0 && !l->ended && strict_end(l->strict, l->err) < 0)
+	if (n == 0 && !l->ended && strict_end(l->strict, &missing, l->err) < 0)
 		n = -1;
 	l->is_empty &= n == 0;
+	if (missing) {
+		l->ended = true;
+		*bytes = (void *)zeros;
+		return (ssize_t)missing;
+	}
 	l->ended = n <= 0;
 	l->read_failed |= n < 0;
 	return n;
@@ -101,6 +108,13 @@ static enum writer_type type_of(const struct strict_entry *se, struct archive_en
 	return se->is_old && archive_entry_filetype(ae) == AE_IFDIR ? WRITER_DIR : WRITER_FILE;
 }
 
+static const char *link_of(struct archive_entry *ae)
+{
+	const char *symlink = archive_entry_symlink(ae), *link = symlink ? symlink : archive_entry_hardlink(ae);
+
+	return link ? link : "";
+}
+
 static const char *or_empty(const char *s)
 {
 	return s ? s : "";
@@ -118,17 +132,45 @@ static int next_strict(struct layer *l, struct strict_entry *out)
 	return err_set(l->err, ERR_REFUSED, "tar: ambiguous");
 }
 
-static int copy_data(struct layer *l)
+static int bad_map(struct layer *l)
+{
+	return err_set(l->err, ERR_REFUSED, "tar: bad map of a sparse file");
+}
+
+/* Go's reader wants all data that the map speaks of; libarchive has no map where there is none, or where all is data. */
+static int check_map(struct layer *l, struct archive_entry *ae, int64_t copied)
+{
+	la_int64_t offset, len, sum = 0;
+	int n = archive_entry_sparse_reset(ae);
+
+	while (archive_entry_sparse_next(ae, &offset, &len) == ARCHIVE_OK)
+		sum += len;
+	if (n ? copied == sum : !copied || copied == archive_entry_size(ae))
+		return 0;
+	return bad_map(l);
+}
+
+static int copy_data(struct layer *l, struct archive_entry *ae, bool is_sparse)
 {
 	const void *bytes;
 	size_t len;
-	la_int64_t offset;
+	la_int64_t offset, end = 0;
+	int64_t copied = 0;
 	int result;
 
-	while ((result = archive_read_data_block(l->archive, &bytes, &len, &offset)) == ARCHIVE_OK)
-		if (len && writer_data(l->writer, offset, bytes, len, l->err) < 0)
+	while ((result = archive_read_data_block(l->archive, &bytes, &len, &offset)) == ARCHIVE_OK) {
+		if (!len)
+			continue;
+		if (offset < end)
+			return bad_map(l);
+		if (writer_data(l->writer, offset, bytes, len, l->err) < 0)
 			return -1;
-	return result == ARCHIVE_EOF ? 0 : bad_tar(l);
+		end = offset + (la_int64_t)len;
+		copied += (int64_t)len;
+	}
+	if (result != ARCHIVE_EOF)
+		return bad_tar(l);
+	return is_sparse ? check_map(l, ae, copied) : 0;
 }
 
 static int apply_entry(struct layer *l, struct archive_entry *ae)
@@ -141,7 +183,7 @@ static int apply_entry(struct layer *l, struct archive_entry *ae)
 	struct writer_entry e = {
 		.type = type_of(&se, ae),
 		.path = or_empty(archive_entry_pathname(ae)),
-		.link = or_empty(se.type == STRICT_LINK ? archive_entry_hardlink(ae) : archive_entry_symlink(ae)),
+		.link = link_of(ae),
 		.mode = archive_entry_mode(ae) & 07777,
 		.uid = (uid_t)archive_entry_uid(ae),
 		.gid = (gid_t)archive_entry_gid(ae),
@@ -157,7 +199,7 @@ static int apply_entry(struct layer *l, struct archive_entry *ae)
 	set_times(ae, e.times);
 	if (writer_add(l->writer, &e, &wants_data, l->err) < 0)
 		return -1;
-	return wants_data && (copy_data(l) < 0 || writer_file_end(l->writer, l->err) < 0) ? -1 : 0;
+	return wants_data && (copy_data(l, ae, se.is_sparse) < 0 || writer_file_end(l->writer, l->err) < 0) ? -1 : 0;
 }
 
 static int apply_entries(struct layer *l)

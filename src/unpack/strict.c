@@ -3,6 +3,9 @@
 #include "base/mem.h"
 #include "unpack/strict_fields.h"
 
+/* Beyond any file, and far from where sizes overflow. */
+#define SIZE_MAX_BYTES ((int64_t)1 << 60)
+
 /* As Go's reader sees the tar. */
 enum state {
 	HEADER,  /* the next block is one */
@@ -19,7 +22,8 @@ struct item {
 
 struct strict {
 	enum state state;
-	int64_t left;
+	int64_t left;    /* of the body, with its padding */
+	int64_t padding; /* of that */
 	char special_type;
 	int64_t special_left; /* without padding */
 	struct buf special;
@@ -99,10 +103,14 @@ bool strict_next(struct strict *s, struct strict_entry *out)
 	return true;
 }
 
-static void expect(struct strict *s, enum state state, int64_t size_bytes)
+static int expect(struct strict *s, enum state state, int64_t size_bytes, struct err *err)
 {
-	s->left = (size_bytes + STRICT_BLOCK_BYTES - 1) / STRICT_BLOCK_BYTES * STRICT_BLOCK_BYTES;
+	if (size_bytes > SIZE_MAX_BYTES)
+		return err_set(err, ERR_REFUSED, "tar: an entry of %lld bytes", (long long)size_bytes);
+	s->padding = -size_bytes & (STRICT_BLOCK_BYTES - 1);
+	s->left = size_bytes + s->padding;
 	s->state = s->left ? state : HEADER;
+	return 0;
 }
 
 /* --- extended headers --- */
@@ -185,6 +193,10 @@ static int take_record(struct strict *s, const struct pax_record *r, struct err 
 		return keep_xattr(s, xattr, r, err);
 	if (skip_prefix(r->key, "GNU.sparse."))
 		s->is_sparse = true;
+	/* Go takes other versions for no sparse files. */
+	if ((streq(r->key, "GNU.sparse.major") || streq(r->key, "GNU.sparse.minor")) && !streq(r->value, "0") &&
+	    !streq(r->value, "1"))
+		return err_set(err, ERR_REFUSED, "tar: an unknown kind of sparse file");
 	/* A map of holes to libarchive, nothing to Go. */
 	if (streq(r->key, "SUN.holesdata"))
 		return err_set(err, ERR_REFUSED, "tar: a sparse file of Solaris");
@@ -232,8 +244,9 @@ static int begin_special(struct strict *s, char type, int64_t size_bytes, struct
 		return err_set(err, ERR_REFUSED, "tar: an extended header of %lld bytes", (long long)size_bytes);
 	s->special_type = type;
 	buf_clear(&s->special);
-	expect(s, SPECIAL, size_bytes);
 	s->special_left = size_bytes;
+	if (expect(s, SPECIAL, size_bytes, err) < 0)
+		return -1;
 	return s->state == HEADER ? end_special(s, err) : 0;
 }
 
@@ -278,16 +291,29 @@ static int entry_type(const struct strict *s, const struct tar_header *h, enum s
 	return 0;
 }
 
-static void clear_size(struct tar_header *h)
+static void set_checksum(struct tar_header *h)
 {
 	unsigned int sum = 0;
 
-	memset(h->size, '0', sizeof h->size - 1);
-	h->size[sizeof h->size - 1] = '\0';
 	memset(h->checksum, ' ', sizeof h->checksum);
 	for (size_t i = 0; i < sizeof *h; i++)
 		sum += ((const uint8_t *)h)[i];
 	(void)snprintf(h->checksum, sizeof h->checksum, "%06o", sum & 0777777);
+}
+
+/* What Go's reader ignores and libarchive does not. */
+static void smooth(const struct strict *s, struct tar_header *h, int64_t size_bytes)
+{
+	if (h->type == '1' && size_bytes) {
+		memset(h->size, '0', sizeof h->size - 1);
+		h->size[sizeof h->size - 1] = '\0';
+		set_checksum(h);
+	}
+	/* A long target counts for libarchive only if there is a short one, which Go's writer leaves empty at times. */
+	if ((s->has_long_link || s->has_link_path) && !h->link[0]) {
+		h->link[0] = '-';
+		set_checksum(h);
+	}
 }
 
 static int add_entry(struct strict *s, struct tar_header *h, enum tar_format format, int64_t size_bytes, struct err *err)
@@ -302,8 +328,7 @@ static int add_entry(struct strict *s, struct tar_header *h, enum tar_format for
 	/* Only files have a body. */
 	if (type != STRICT_FILE && s->pax_size > 0)
 		return err_set(err, ERR_REFUSED, "tar: something with a size that is no file");
-	if (type == STRICT_LINK && size_bytes)
-		clear_size(h);
+	smooth(s, h, size_bytes);
 	if (type != STRICT_FILE)
 		size_bytes = 0;
 	else if (s->pax_size >= 0)
@@ -324,8 +349,7 @@ static int add_entry(struct strict *s, struct tar_header *h, enum tar_format for
 	item->entry.minor = (uint32_t)minor;
 	give_xattrs(s, item);
 	forget_extensions(s);
-	expect(s, BODY, size_bytes);
-	return 0;
+	return expect(s, BODY, size_bytes, err);
 }
 
 static int add_global(struct strict *s, const struct tar_header *h, int64_t size_bytes, struct err *err)
@@ -343,8 +367,7 @@ static int add_global(struct strict *s, const struct tar_header *h, int64_t size
 		return -1;
 	item->entry.type = STRICT_GLOBAL;
 	item->entry.name = buf_str(item->kept);
-	expect(s, BODY, size_bytes);
-	return 0;
+	return expect(s, BODY, size_bytes, err);
 }
 
 static int take_header(struct strict *s, struct tar_header *h, struct err *err)
@@ -436,11 +459,15 @@ int strict_feed(struct strict *s, void *bytes, size_t len, struct err *err)
 	return 0;
 }
 
-int strict_end(const struct strict *s, struct err *err)
+int strict_end(struct strict *s, size_t *missing, struct err *err)
 {
 	bool open = s->has_pax || s->has_long_name || s->has_long_link;
 
-	if (s->state == BODY || s->state == SPECIAL || (s->state == HEADER && open))
+	*missing = 0;
+	if (s->state == SPECIAL || (s->state == BODY && s->left > s->padding) || (s->state == HEADER && open))
 		return err_set(err, ERR_REFUSED, "tar: truncated");
+	if (s->state == BODY)
+		*missing = (size_t)s->left;
+	s->state = ENDED;
 	return 0;
 }

@@ -49,12 +49,15 @@ struct strict *strict_new(void);
 void strict_free(struct strict *s);
 
 /*
- * The next bytes of the tar: a multiple of 512, but for the last. The size field of a hard link, which Go's reader ignores, is
- * set to 0 in them. ERR_REFUSED.
+ * The next bytes of the tar: a multiple of 512, but for the last. Headers that libarchive would
+ * understand otherwise than Go, of hard links with a size and of long links, are changed in them. ERR_REFUSED.
  */
 int strict_feed(struct strict *s, void *bytes, size_t len, struct err *err) MUST_CHECK;
-/* The input has ended: ERR_REFUSED when that is in the middle of an entry. */
-int strict_end(const struct strict *s, struct err *err) MUST_CHECK;
+/*
+ * The input has ended: ERR_REFUSED when that is in the middle of an entry. *missing: bytes of the last padding that Go does
+ * not miss; fewer than 512.
+ */
+int strict_end(struct strict *s, size_t *missing, struct err *err) MUST_CHECK;
 
 /* The entries seen, each once, in order: false when there is none left. *out is valid until the next call of anything. */
 bool strict_next(struct strict *s, struct strict_entry *out);

@@ -30,6 +30,9 @@ void writer_free(struct writer *w)
 		return;
 	closep(&w->fd);
 	dirs_free(w->dirs);
+	while (w->n_lost)
+		free(w->lost[--w->n_lost]);
+	free(w->lost);
 	free(w);
 }
 
@@ -160,6 +163,27 @@ static int make_symlink(struct writer *w, struct spot *at, const struct writer_e
 	return make_anew(w, at, symlink_at, e->link, err) < 0 ? -1 : writer_set_meta(w, at, e, err);
 }
 
+/* The placeholder of a device has another name now, which will have to be one of the device. */
+static int note_device_link(struct writer *w, const struct spot *at, const struct dir *dir, const char *name,
+			    const struct writer_entry *e, struct err *err)
+{
+	CLEANUP(freep) char *first = xasprintf("%s%s%s", dir->path, dir->path_len ? "/" : "", name);
+	struct deferred_item item;
+
+	for (size_t offset = 0; deferred_next(w->deferred, &offset, &item);) {
+		if (item.kind != DEFERRED_DEVICE || !streq(item.path, first))
+			continue;
+		item.path = at->path;
+		item.device.mode = (item.device.mode & S_IFMT) | e->mode;
+		item.device.uid = e->uid;
+		item.device.gid = e->gid;
+		memcpy(item.device.times, e->times, sizeof item.device.times);
+		item.device.link = first;
+		return writer_note(w, &item, err);
+	}
+	return 0;
+}
+
 /* 1: something is at the spot. */
 static int try_link(struct writer *w, struct spot *at, const struct writer_entry *e, struct err *err)
 {
@@ -178,7 +202,7 @@ static int try_link(struct writer *w, struct spot *at, const struct writer_entry
 		return writer_fail(err, errno, "opening the directories of", at->path);
 	if (linkat(fd, slash ? slash + 1 : target, at->fd, at->name, 0) < 0)
 		return errno == EEXIST ? 1 : writer_fail(err, errno, "linking to", e->link);
-	return 0;
+	return w->has_deferred ? note_device_link(w, at, dir, slash ? slash + 1 : target, e, err) : 0;
 }
 
 static int make_link(struct writer *w, struct spot *at, const struct writer_entry *e, struct err *err)
@@ -217,7 +241,7 @@ static int make_node(struct writer *w, struct spot *at, const struct writer_entr
 		.path = at->path,
 		.device = { .mode = (e->type == WRITER_BLOCK ? S_IFBLK : S_IFCHR) | e->mode,
 			    .uid = e->uid, .gid = e->gid, .major = e->major, .minor = e->minor,
-			    .times = { e->times[0], e->times[1] } },
+			    .times = { e->times[0], e->times[1] }, .link = "" },
 	};
 
 	if (make_anew(w, at, node_at, &node, err) < 0 || (is_device && writer_note(w, &item, err) < 0))
@@ -364,7 +388,7 @@ static int end_dir(struct writer *w, const struct dir *d, int root_fd, struct er
 
 	if (d->mode & 06000 && fchmodat(root_fd, d->path, d->mode, 0) < 0)
 		return writer_fail(err, errno, "setting the mode of", d->path);
-	if (d->is_explicit && utimensat(root_fd, d->path, d->times, AT_SYMLINK_NOFOLLOW) < 0)
+	if ((d->is_explicit || d->has_times) && utimensat(root_fd, d->path, d->times, AT_SYMLINK_NOFOLLOW) < 0)
 		return writer_fail(err, errno, "setting the times of", d->path);
 	if (d->is_opaque && writer_note(w, &opaque, err) < 0)
 		return -1;
@@ -375,6 +399,8 @@ int writer_end(struct writer *w, struct err *err)
 {
 	int root_fd = dirs_open(w->dirs, dirs_top(w->dirs));
 
+	if (writer_end_lost(w, err) < 0)
+		return -1;
 	for (struct dir *d = dirs_top(w->dirs); d; d = dirs_next(w->dirs, d))
 		if (end_dir(w, d, root_fd, err) < 0)
 			return -1;

@@ -22,7 +22,7 @@ struct dir {
 	uid_t uid;
 	gid_t gid;
 	struct timespec times[2];
-	bool is_explicit, was_implicit, is_opaque;
+	bool is_explicit, was_implicit, is_opaque, has_times;
 	uint32_t hash;
 	uint16_t path_len, name_at;
 	char path[]; /* no leading slash; "" for the top */

@@ -21,11 +21,20 @@ struct writer {
 	size_t last_len;
 	char last_path[DEFERRED_PATH_MAX];
 
+	/* Directories that had an entry and went again, in order. */
+	struct lost_dir **lost;
+	size_t n_lost, max_lost;
+
 	/* The file in work. */
 	int fd;
 	struct writer_entry entry; /* strings are in the writer's buffers only while it is begun */
 	int64_t file_end, total_bytes;
 	bool chowned;
+};
+
+struct lost_dir {
+	struct timespec times[2];
+	char path[];
 };
 
 /* A name in a directory of the layer. */
@@ -52,6 +61,9 @@ int writer_find_dir(struct writer *w, const char *path, size_t len, bool make, s
 /* Makes room at the spot, whatever is there; at->fd is another one then. */
 int writer_remove(struct writer *w, struct spot *at, struct err *err) MUST_CHECK;
 int writer_remove_dir(struct writer *w, struct dir *d, struct err *err) MUST_CHECK;
+
+/* containerd sets the times of every directory entry at the end, on whatever then has its name. */
+int writer_end_lost(struct writer *w, struct err *err) MUST_CHECK;
 
 int writer_note(struct writer *w, const struct deferred_item *item, struct err *err) MUST_CHECK;
 

@@ -103,6 +103,11 @@ static void list_implied(struct json *answer, const struct deferred *list)
 	size_t at = 0;
 
 	while (deferred_next(list, &at, &item))
+		if (item.kind == DEFERRED_IMPLICIT_DIR && !item.attributes_only)
+			json_add_str(implied, item.path);
+	at = 0;
+	implied = json_ensure_array(answer, "implied_attributes");
+	while (deferred_next(list, &at, &item))
 		if (item.kind == DEFERRED_IMPLICIT_DIR)
 			json_add_str(implied, item.path);
 }

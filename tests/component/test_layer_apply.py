@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import lab
+import layer_cases
 from lab import images, oci, recipes_odd, tree
 from lab.oci import Tar
 
@@ -45,21 +46,47 @@ def unpack_tar(tar, scratch, bottom=False):
     return unpack(blob, directory, bottom), directory
 
 
-def take_from_below(directory, implied, below):
+def root_path(root, name):
+    """name below root through the links there, which lead nowhere else."""
+    rest, at, links = name.split("/"), [], 0
+    while rest:
+        part = rest.pop(0)
+        if part in ("", "."):
+            continue
+        if part == "..":
+            at = at[:-1]
+            continue
+        path = root.joinpath(*at, part)
+        if path.is_symlink() and (links := links + 1) < 100:
+            target = os.readlink(path)
+            at = [] if target.startswith("/") else at
+            rest = target.split("/") + rest
+            continue
+        at.append(part)
+    return root.joinpath(*at)
+
+
+def take_from_below(directory, answer, below):
     """As a store does with the directories that a layer implies; `below` has the highest layer first."""
-    for name in implied:
+    for name in answer["implied_attributes"]:
+        ours = directory / name
         for layer in below:
+            theirs = root_path(layer, name)
             try:
-                status = os.lstat(layer / name)
+                status = os.lstat(theirs)
             except FileNotFoundError:
                 continue
             except NotADirectoryError:
                 break
             if stat.S_ISDIR(status.st_mode):
-                times = os.lstat(directory / name)
-                os.chown(directory / name, status.st_uid, status.st_gid)
-                os.chmod(directory / name, stat.S_IMODE(status.st_mode))
-                os.utime(directory / name, ns=(times.st_atime_ns, times.st_mtime_ns))
+                for key in os.listxattr(theirs):
+                    if not key.startswith("trusted."):
+                        os.setxattr(ours, key, os.getxattr(theirs, key))
+                if name in answer["implied"]:
+                    times = os.lstat(ours) if os.listdir(ours) else status
+                    os.chown(ours, status.st_uid, status.st_gid)
+                    os.chmod(ours, stat.S_IMODE(status.st_mode))
+                    os.utime(ours, ns=(times.st_atime_ns, times.st_mtime_ns))
             break
 
 
@@ -72,34 +99,60 @@ def unpack_image(image, scratch):
         if "error" in answer:
             return below[::-1], answer
         assert f"sha256:{answer['diff_id']}" == image.diff_ids[i]
-        take_from_below(directory, answer["implied"], below)
+        take_from_below(directory, answer, below)
         below.insert(0, directory)
     return below[::-1], None
 
 
-class TestAgainstContainerd:
-    @pytest.fixture(scope="class")
-    def containerd(self):
-        before = time.time_ns()
-        with lab.Namespace() as ns, lab.Registry(ns) as registry, lab.Engine("docker26c") as engine:
-            yield engine.start(ns), registry, before
+@pytest.fixture(scope="module")
+def containerd():
+    before = time.time_ns()
+    with lab.Namespace() as ns, lab.Registry(ns) as registry, lab.Engine("docker26c") as engine:
+        yield engine.start(ns), registry, before
 
-    @pytest.mark.parametrize("name", [f"odd:{tag}" for tag in recipes_odd.TAGS] + ["quickstart:v1", "zstd:webapp"])
-    def test_the_same_tree_or_the_same_refusal(self, containerd, scratch, name):
+
+@pytest.fixture(scope="module")
+def cases():
+    """An image for each of layer_cases.ALL."""
+    with lab.paths.scratch() as directory:
+        layout = oci.Layout(Path(directory))
+        for i, layers in enumerate(layer_cases.ALL.values()):
+            made = [layout.layer(layer_cases.tar_bytes(layer), note=f"case {i}") for layer in layers]
+            layout.tag(f"case{i}", layout.image(made, {}))
+        layout.write()
+        yield {name: oci.read(Path(directory), f"case{i}") for i, name in enumerate(layer_cases.ALL)}
+
+
+class TestAgainstContainerd:
+    def compare(self, containerd, scratch, image, repository):
         engine, registry, before = containerd
-        reference = images.push(name, registry, name.replace(":", "/"))
+        reference = images.push_image(image, registry, repository)
+        refusal = None
         try:
             engine.docker("pull", reference)
         except lab.LabError as error:
-            assert "failed to" in str(error) or "unhandled" in str(error)
-            _, refused = unpack_image(images.get(name), scratch)
-            assert refused and refused["kind"] == "refused", refused
+            refusal = next((line for line in str(error).splitlines() if "failed to" in line), str(error))
+        ours, answer = unpack_image(image, scratch)
+        if refusal or answer:
+            assert refusal, f"the engine took it, but not we: {answer}"
+            assert answer, f"the engine refused it: {refusal}"
+            assert answer["kind"] == "refused"
             return
-        ours, refused = unpack_image(images.get(name), scratch)
-        assert not refused, refused
         theirs = engine.layer_dirs(reference)
         for mine, other in zip(ours, theirs, strict=True):
             assert tree.differences(tree.walk(mine), tree.walk(other), before) == []
+
+    @pytest.mark.parametrize("name", [f"odd:{tag}" for tag in recipes_odd.TAGS] + ["quickstart:v1", "zstd:webapp"])
+    def test_images(self, containerd, scratch, name):
+        self.compare(containerd, scratch, images.get(name), name.replace(":", "/"))
+
+    @pytest.mark.parametrize("name", layer_cases.ALL)
+    def test_cases(self, containerd, cases, scratch, name):
+        if name in layer_cases.STRICTER:
+            _, answer = unpack_image(cases[name], scratch)
+            assert answer["kind"] == "refused"
+        else:
+            self.compare(containerd, scratch, cases[name], "case")
 
 
 if __name__ == "__main__":

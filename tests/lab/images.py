@@ -65,7 +65,11 @@ def push(name: str, registry, repository: str, tag: str | None = None) -> str:
 
     Indexes go with everything they list, and every digest stays what it is in the layout.
     """
-    image = get(name)
+    return push_image(get(name), registry, repository, tag)
+
+
+def push_image(image: oci.Image, registry, repository: str, tag: str | None = None) -> str:
+    """The same for an image of any layout (oci.read())."""
     tag = tag or image.tag
     argv = ["skopeo", "--insecure-policy", "copy", "--quiet", "--all", "--preserve-digests"]
     if registry.user:
