@@ -52,8 +52,10 @@ static void on_phase(void *arg, const char *phase)
 {
 	struct deployment *d = arg;
 
-	log_info("%s %s", streq(phase, "pull") ? "pulling" : "resolving", d->image);
-	deployment_tell(d, BOARD_PULLING, phase, "%s", phase);
+	bool pulling = streq(phase, "pull");
+
+	log_info("%s %s", pulling ? "pulling" : "resolving", d->image);
+	deployment_tell(d, BOARD_PULLING, phase, "%s", pulling ? "fetching the layers" : "asking the registry");
 }
 
 static void on_bytes(void *arg, int64_t received, int64_t total)

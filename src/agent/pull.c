@@ -270,8 +270,12 @@ static int run(struct job *j, int64_t deadline_ms, struct pulled *out, struct er
 	int64_t began = clock_mono_ms();
 
 	phase(j, "resolve");
-	if (resolve(j, deadline_ms, err) < 0)
+	if (resolve(j, deadline_ms, err) < 0) {
+		if (err->kind == ERR_NETWORK || err->kind == ERR_TIMEOUT)
+			err_hint(err, "does this instance reach it? DNS, security group, route (NAT gateway or VPC endpoints), "
+				      "HTTPS_PROXY");
 		return err_wrap(err, "resolve %s", reference_name(j->ref));
+	}
 	describe(j);
 	j->store = store_choose(docker_info(j->context->docker));
 	j->store->image_id(j->context->docker, &j->store_image, out->image_id);
