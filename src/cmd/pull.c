@@ -95,7 +95,7 @@ static int pull(struct pull_job *j, const struct options *o, struct err *err)
 
 	if (pull_patiently(j, err) < 0)
 		return -1;
-	if (!j->pulled.was_present && record_image(opt_str(o, OPT_STATE_DIR), j->image, j->pulled.image_id,
+	if (record_image(opt_str(o, OPT_STATE_DIR), j->image, j->pulled.image_id,
 						   j->pulled.digest, j->pulled.store, &noted) < 0)
 		log_err(LOG_LEVEL_WARNING, &noted); /* history only */
 	if (opt_flag(o, OPT_JSON))
