@@ -82,6 +82,22 @@ static int acquire(struct deployment *d, struct acquired *image, struct err *err
 	return 0;
 }
 
+/* On a booting instance its socket comes late; what is missing is told meanwhile. */
+static int await_docker(struct deployment *d, struct err *err)
+{
+	struct docker *docker = d->context->docker;
+	char line[ERR_LINE_MAX];
+
+	deployment_tell(d, BOARD_STARTING, "docker", "waiting for Docker");
+	if (docker_connect(docker, err) == 0)
+		return 0;
+	if (!err->retryable)
+		return -1;
+	log_warning("%s; waiting for it", err_line(err, line, sizeof line));
+	deployment_tell(d, BOARD_STARTING, "docker", "waiting for Docker: %s", line);
+	return docker_wait(docker, DOCKER_PATIENCE_MS, err);
+}
+
 /* Brings NAME to life: adopts it, starts it, or makes it. */
 static int bring_up(struct deployment *d, struct err *err)
 {
@@ -89,8 +105,7 @@ static int bring_up(struct deployment *d, struct err *err)
 	enum generation_found found;
 	struct acquired image;
 
-	deployment_tell(d, BOARD_STARTING, "docker", "waiting for Docker");
-	if (docker_wait(d->context->docker, DOCKER_PATIENCE_MS, err) < 0)
+	if (await_docker(d, err) < 0)
 		return -1;
 	if (generation_find(d, &found, &state, err) < 0)
 		return -1;

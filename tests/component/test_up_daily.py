@@ -234,6 +234,16 @@ def test_a_removed_container_is_made_again(ns, docker, berth, web):
     service.ready()
 
 
+def test_a_moved_tag_is_brought_by_pull_and_the_containers_removal(ns, docker, berth, registry, web):
+    service = berth.up(web, *PORTS)
+    service.ready()
+    images.push("webapp:v2", registry, "team/web", "latest")
+    berth.pulled(web)
+    docker.docker("rm", "--force", "web")
+    service.wait_line("web is ready again")
+    assert "v2" in version(ns)
+
+
 def test_stop_on_exit_drains_and_stops(ns, docker, berth, web):
     service = berth.up(web, *PORTS, "--stop-on-exit", "--drain-timeout", "2s")
     service.ready()
