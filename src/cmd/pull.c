@@ -51,7 +51,7 @@ static int pull_patiently(struct pull_job *j, struct err *err)
 			return -1; /* it has had its time */
 		if (pull_image(j->context, j->ref, -1, j->progress, &hooks, &j->pulled, err) == 0)
 			return 0;
-		if (!err->retryable || failures == PULL_ATTEMPTS)
+		if (!err->retryable || err->waited_out || failures == PULL_ATTEMPTS)
 			return -1;
 		say("trying again", err);
 		if (loop_sleep(j->context->loop, net_retry_delay_ms(failures, err), err) < 0)
