@@ -55,7 +55,9 @@ class Pulled:
 
     @property
     def lines(self):
-        return self.err.splitlines()
+        """What it said, the phases aside."""
+        phases = ("berth: resolving ", "berth: pulling ")
+        return [line for line in self.err.splitlines() if not line.startswith(phases)]
 
     @property
     def last_line(self):
