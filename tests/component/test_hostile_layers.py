@@ -307,7 +307,6 @@ def compare(scene, document, **pull):
         before = time.time_ns()
         with scene.untouched():
             said = scene.docker_pull(reference)
-            host_is_clean(scene)
             if said is None:
                 theirs, their_config = walk(scene, reference), scene.inspect(reference)["Config"]
                 scene.remove(reference)
@@ -362,12 +361,12 @@ def test_sizes_that_lie(scene, name):
     agree(scene, image([SIZES[name]()]), name)
 
 
-def test_a_pax_header_of_1_gib(scene):
+def test_a_pax_header_of_256_mib_that_is_there(scene):
     """Docker takes it into memory before it says no; berth does not look into it at all."""
     made = repeated(
         b"a" * (16 * MIB),
-        64,
-        header("p", b"%011o" % (1 << 30), b"x"),
+        16,
+        header("p", b"%011o" % (1 << 28), b"x"),
         layers.tar([("f", b"x")]),
     )
     with scene.registry() as registry, scene.untouched():
@@ -395,9 +394,9 @@ class TestBombs:
         assert said is None and pulled.cpu_s < 10
 
     def test_that_docker_refuses_at_once(self, scene):
-        """4 GiB of what is no tar, behind 4 MB."""
-        pulled, said = agree(scene, image([repeated(b"\xff" * (16 * MIB), 256)]), timeout=60)
-        assert said is not None and pulled.cpu_s < 20
+        """1 GiB of what is no tar, in 1 MB."""
+        pulled, said = agree(scene, image([repeated(b"\xff" * (16 * MIB), 64)]), timeout=60)
+        assert said is not None and pulled.cpu_s < 10
 
     def test_of_members(self, scene):
         """A hundred thousand empty members."""
@@ -416,7 +415,9 @@ class TestBombs:
     def test_of_layers(self, scene):
         """130 layers: overlay2 stops at 128."""
         made = [layers.layer([(f"f{n}", b"%d" % n)]) for n in range(130)]
-        agree(scene, image(made), timeout=120)
+        with scene.registry() as registry, scene.untouched():
+            registry.push(image(made), "app")
+            scene.pull(registry.reference("app")).failed("berth: pull app: ", "max depth")
 
 
 def zstd_frame(window_log, payload):
