@@ -105,7 +105,7 @@ static int from_registry(struct context *c, const struct reference *ref, int64_t
 	*out = (struct acquired){ .store = pulled.store, .pull_ms = pulled.took_ms, .rest = rest };
 	memcpy(out->image_id, pulled.image_id, sizeof out->image_id);
 	memcpy(out->digest, pulled.digest, sizeof out->digest);
-	if (!pulled.was_present && record_image(opt_str(c->options, OPT_STATE_DIR), name, pulled.image_id,
+	if (record_image(opt_str(c->options, OPT_STATE_DIR), name, pulled.image_id,
 						pulled.digest, pulled.store, &noted) < 0)
 		log_err(LOG_LEVEL_WARNING, &noted); /* history only */
 	if (choose_ref(c, ref, out, err) == 0)

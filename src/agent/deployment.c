@@ -52,8 +52,10 @@ static void on_phase(void *arg, const char *phase)
 {
 	struct deployment *d = arg;
 
-	log_info("%s %s", streq(phase, "pull") ? "pulling" : "resolving", d->image);
-	deployment_tell(d, BOARD_PULLING, phase, "%s", phase);
+	bool pulling = streq(phase, "pull");
+
+	log_info("%s %s", pulling ? "pulling" : "resolving", d->image);
+	deployment_tell(d, BOARD_PULLING, phase, "%s", pulling ? "fetching the layers" : "asking the registry");
 }
 
 static void on_bytes(void *arg, int64_t received, int64_t total)
@@ -82,6 +84,22 @@ static int acquire(struct deployment *d, struct acquired *image, struct err *err
 	return 0;
 }
 
+/* On a booting instance its socket comes late; what is missing is told meanwhile. */
+static int await_docker(struct deployment *d, struct err *err)
+{
+	struct docker *docker = d->context->docker;
+	char line[ERR_LINE_MAX];
+
+	deployment_tell(d, BOARD_STARTING, "docker", "waiting for Docker");
+	if (docker_connect(docker, err) == 0)
+		return 0;
+	if (!err->retryable)
+		return -1;
+	log_warning("%s; waiting for it", err_line(err, line, sizeof line));
+	deployment_tell(d, BOARD_STARTING, "docker", "waiting for Docker: %s", line);
+	return docker_wait(docker, DOCKER_PATIENCE_MS, err);
+}
+
 /* Brings NAME to life: adopts it, starts it, or makes it. */
 static int bring_up(struct deployment *d, struct err *err)
 {
@@ -89,8 +107,7 @@ static int bring_up(struct deployment *d, struct err *err)
 	enum generation_found found;
 	struct acquired image;
 
-	deployment_tell(d, BOARD_STARTING, "docker", "waiting for Docker");
-	if (docker_wait(d->context->docker, DOCKER_PATIENCE_MS, err) < 0)
+	if (await_docker(d, err) < 0)
 		return -1;
 	if (generation_find(d, &found, &state, err) < 0)
 		return -1;

@@ -87,12 +87,12 @@ static void became_ready(struct follow *f)
 {
 	struct snapshot *s = &f->d->snapshot;
 
-	if (!s->ready_after_ms)
-		s->ready_after_ms = clock_wall_ms() - s->started_ms;
-	if (!f->was_ready)
-		log_notice("%s is ready, %.1f s after start", f->d->name, (double)s->ready_after_ms / 1e3);
-	else
+	if (s->ready_after_ms) {
 		log_notice("%s is ready again", f->d->name);
+	} else {
+		s->ready_after_ms = clock_wall_ms() - s->started_ms;
+		log_notice("%s is ready, %.1f s after start", f->d->name, (double)s->ready_after_ms / 1e3);
+	}
 	f->was_ready = true;
 	f->failed = false;
 }

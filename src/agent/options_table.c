@@ -66,7 +66,7 @@ const struct option_row option_table[OPT__COUNT] = {
 		"where /healthz, /livez and /metrics answer", RUN, OPTION_STRING, 0 },
 	[OPT_PROBE] = { "probe", "BERTH_PROBE", "SPEC", NULL, NULL,
 		"readiness: http://:PORT/PATH, tcp://:PORT (container ports), docker (the image's HEALTHCHECK) "
-		"or none (default: docker if the image has one, else tcp on the first published port, else none)",
+		"or none: it has run for a second (default: docker if the image has one, else tcp on the first published port, else none)",
 		RUN, OPTION_STRING, 0 },
 	[OPT_PULL] = { "pull", "BERTH_PULL", "WHEN", "newer", "newer|missing|always|never",
 		"when a container must be made: newer asks the registry and pulls if the digest differs, "

@@ -339,6 +339,9 @@ int probe_once(struct context *c, const struct probe *p, const struct container_
 	case PROBE_NONE:
 		break;
 	}
-	*passed = true; /* the container runs, and that is all that was asked for */
+	int64_t runs_ms = clock_wall_ms() - state->started_ms;
+	*passed = runs_ms >= PROBE_NONE_RUNS_MS || runs_ms < 0; /* < 0: the clock was set */
+	if (!*passed)
+		(void)snprintf(reason, PROBE_REASON_SIZE, "the container has only just started");
 	return 0;
 }

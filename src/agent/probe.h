@@ -15,6 +15,9 @@ struct probe {
 
 #define PROBE_REASON_SIZE 320
 
+/* `none` is content with a container that has run so long: most that cannot work have died by then. */
+#define PROBE_NONE_RUNS_MS 1000
+
 /* "http://:3000/path", "tcp://:3000", "docker", "none". ERR_USAGE. Pure. */
 int probe_parse(const char *text, struct probe *out, struct err *err) MUST_CHECK;
 void probe_clear(struct probe *p); /* for CLEANUP() */

@@ -9,7 +9,10 @@
 #include "base/log.h"
 #include "base/text.h"
 
-#define BAR_WIDTH 24
+#define BAR_MAX 24
+#define BAR_MIN 8
+#define WIDE_REST 49   /* columns of a row besides its bar: digest, sizes, step */
+#define NARROW_REST 22 /* the same with a percentage instead of sizes and step */
 #define ROWS_MAX 24 /* a terminal's height: more layers share one line */
 #define ROW_MAX 256  /* bytes of a row, also on a wider terminal */
 #define RATE_WINDOW_MS 2000
@@ -55,14 +58,20 @@ const char *size_text(int64_t bytes, char out[SIZE_TEXT_MAX])
 	return out;
 }
 
+/* One write a frame: a terminal that draws between two shows half of one. */
+static void put(const char *bytes, size_t len)
+{
+	(void)!write(STDERR_FILENO, bytes, len); /* a terminal that is gone needs no bars */
+}
+
 static void clear_rows(void *arg)
 {
 	struct progress *p = arg;
+	char text[32];
 
 	if (p->drawn_rows)
-		fprintf(stderr, "\033[%zuA\r\033[J", p->drawn_rows);
+		put(text, (size_t)snprintf(text, sizeof text, "\033[%zuA\r\033[J", p->drawn_rows));
 	p->drawn_rows = 0;
-	fflush(stderr);
 }
 
 static void totals(const struct progress *p, int64_t *received, int64_t *size)
@@ -85,23 +94,38 @@ static size_t verified(const struct progress *p)
 	return n;
 }
 
+/* Over the last window; over all that there was while the first one lasts. */
 static void update_rate(struct progress *p, int64_t now, int64_t received)
 {
 	int64_t span = now - p->rate_at_ms;
+	bool first = p->rate_at_ms == p->began_ms;
 
-	if (span < RATE_WINDOW_MS && p->rate)
-		return;
-	if (span > 0)
-		p->rate = (received - p->rate_from_bytes) * 1000 / span;
+	if (span > 0 && (first || span >= RATE_WINDOW_MS))
+		p->rate = received > p->rate_from_bytes ? (received - p->rate_from_bytes) * 1000 / span : 0;
 	if (span >= RATE_WINDOW_MS) {
 		p->rate_at_ms = now;
 		p->rate_from_bytes = received;
 	}
 }
 
+/* "3 of 6 layers, 1.2 MB of 120 MB, 18 MB/s"; the rate of what is over says nothing. */
+static const char *sum(const struct progress *p, char out[ROW_MAX])
+{
+	char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX], r[SIZE_TEXT_MAX];
+	int64_t received, size;
+
+	totals(p, &received, &size);
+	int n = snprintf(out, ROW_MAX, "%zu of %zu layers, %s of %s", verified(p), p->n, size_text(received, a),
+			 size_text(size, b));
+	if (received < size)
+		n += snprintf(out + n, ROW_MAX - (size_t)n, ", %s/s", size_text(p->rate, r));
+	(void)snprintf(out + n, ROW_MAX - (size_t)n, "%s%s", *p->activity ? "; " : "", p->activity);
+	return out;
+}
+
 /* One row, cut at the terminal's edge: a row that wraps would be two, and clear_rows() counts one. */
-static void put_row(size_t columns, const char *fmt, ...) PRINTF_LIKE(2, 3);
-static void put_row(size_t columns, const char *fmt, ...)
+static void put_row(FILE *f, size_t columns, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static void put_row(FILE *f, size_t columns, const char *fmt, ...)
 {
 	char row[ROW_MAX];
 	va_list args;
@@ -110,56 +134,68 @@ static void put_row(size_t columns, const char *fmt, ...)
 	(void)vsnprintf(row, sizeof row, fmt, args);
 	va_end(args);
 	text_clean(row);
-	fprintf(stderr, "%.*s\n", (int)columns, row);
+	fprintf(f, "%.*s\033[K\n", (int)columns, row);
 }
 
-static void draw_layer(const struct layer *l, size_t columns)
+static void draw_layer(FILE *f, const struct layer *l, size_t columns)
 {
-	char received[SIZE_TEXT_MAX], size[SIZE_TEXT_MAX], bar[BAR_WIDTH + 1] = "";
-	int64_t filled = l->size > 0 ? l->received * BAR_WIDTH / l->size : BAR_WIDTH;
+	char received[SIZE_TEXT_MAX], size[SIZE_TEXT_MAX], bar[BAR_MAX + 1] = "";
+	bool done = l->step == LAYER_PRESENT || l->step == LAYER_VERIFIED || l->size <= 0;
+	bool wide = columns >= WIDE_REST + BAR_MIN;
+	size_t rest = wide ? WIDE_REST : NARROW_REST, width = columns > rest ? columns - rest : 0;
 
-	if (l->step == LAYER_PRESENT || l->step == LAYER_VERIFIED)
-		filled = BAR_WIDTH;
-	for (int i = 0; i < BAR_WIDTH; i++)
+	if (width > BAR_MAX)
+		width = BAR_MAX;
+	size_t filled = done ? width : (size_t)(l->received * (int64_t)width / l->size);
+	for (size_t i = 0; i < width; i++)
 		bar[i] = i < filled ? '=' : i == filled ? '>' : ' ';
-	put_row(columns, "  %s [%s] %7s / %-7s %s", l->id, bar, size_text(l->received, received),
-		size_text(l->size, size), step_names[l->step]);
+	if (wide)
+		put_row(f, columns, "  %s [%s] %7s / %-7s %s", l->id, bar, size_text(l->received, received),
+			size_text(l->size, size),
+			l->step == LAYER_FETCHING && l->received == l->size ? "fetched" : step_names[l->step]);
+	else
+		put_row(f, columns, "  %s [%s] %3d%%", l->id, bar, done ? 100 : (int)(l->received * 100 / l->size));
 }
 
 static void draw_bars(void *arg)
 {
 	struct progress *p = arg;
-	char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX], r[SIZE_TEXT_MAX];
 	struct winsize ws = { 0 };
-	int64_t received, size;
-	size_t room = ROWS_MAX, columns = ROW_MAX, rows = 0;
+	size_t room = ROWS_MAX, columns = ROW_MAX, rows = 0, len;
+	char line[ROW_MAX];
+	char *frame = NULL;
+	FILE *f = open_memstream(&frame, &len);
 
-	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_row > 4)
-		room = (size_t)ws.ws_row - 3;
+	if (!f)
+		abort(); /* out of memory */
+	/* Without a row for the log and the prompt, only the sum. */
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_row)
+		room = ws.ws_row > 4 ? (size_t)ws.ws_row - 3 : 1;
 	if (ws.ws_col > 1)
 		columns = (size_t)ws.ws_col - 1;
-	totals(p, &received, &size);
+	if (p->drawn_rows)
+		fprintf(f, "\033[%zuA\r", p->drawn_rows);
 	for (size_t i = 0; i < p->n && rows + 1 < room; i++) {
 		/* With more layers than rows, those at rest give way. */
 		if (p->n >= room && p->layers[i].step != LAYER_FETCHING)
 			continue;
-		draw_layer(&p->layers[i], columns);
+		draw_layer(f, &p->layers[i], columns);
 		rows++;
 	}
-	put_row(columns, "  %zu of %zu layers, %s of %s, %s/s%s%s", verified(p), p->n, size_text(received, a),
-		size_text(size, b), size_text(p->rate, r), *p->activity ? "; " : "", p->activity);
+	put_row(f, columns, "  %s", sum(p, line));
+	fputs("\033[J", f); /* rows of the frame before that this one lacks */
+	if (fclose(f) != 0)
+		abort(); /* out of memory */
+	put(frame, len);
+	free(frame);
 	p->drawn_rows = rows + 1;
-	fflush(stderr);
 }
 
 static void say_line(const struct progress *p)
 {
-	char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX], r[SIZE_TEXT_MAX];
-	int64_t received, size;
+	char line[ROW_MAX];
 
-	totals(p, &received, &size);
-	log_info("pull: %zu of %zu layers, %s of %s, %s/s%s%s", verified(p), p->n, size_text(received, a),
-		 size_text(size, b), size_text(p->rate, r), *p->activity ? "; " : "", p->activity);
+	log_info("pull: %s", sum(p, line));
 }
 
 static void redraw(struct progress *p, bool now_please)
@@ -177,7 +213,6 @@ static void redraw(struct progress *p, bool now_please)
 		say_line(p);
 		return;
 	}
-	clear_rows(p);
 	draw_bars(p);
 }
 

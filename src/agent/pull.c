@@ -289,8 +289,12 @@ static int run(struct job *j, int64_t deadline_ms, struct pulled *out, struct er
 	struct err why;
 
 	phase(j, "resolve");
-	if (resolve(j, deadline_ms, err) < 0)
+	if (resolve(j, deadline_ms, err) < 0) {
+		if (err->kind == ERR_NETWORK || err->kind == ERR_TIMEOUT)
+			err_hint(err, "does this instance reach it? DNS, security group, route (NAT gateway or VPC endpoints), "
+				      "HTTPS_PROXY");
 		return err_wrap(err, "resolve %s", reference_name(j->ref));
+	}
 	describe(j);
 	j->store = store_choose(j->context->docker, &why);
 	if (why.kind != ERR_NONE)

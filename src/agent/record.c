@@ -56,6 +56,15 @@ static int record_lock(const char *state_dir, int *fd, struct err *err)
 	return fs_lock(path, clock_mono_ms() + RECORD_LOCK_MS, fd, err);
 }
 
+static bool is_noted(const struct json *doc, const char *image, const char *image_id, const char *digest)
+{
+	for (const struct json *row = json_first(json_get(doc, "images")); row; row = json_next(row))
+		if (streq(json_string(json_get(row, "id")), image_id))
+			return streq(json_string(json_get(row, "image")), image) &&
+			       streq(json_string(json_get(row, "digest")), digest);
+	return false;
+}
+
 int record_image(const char *state_dir, const char *image, const char *image_id, const char *digest,
 		 const char *store, struct err *err)
 {
@@ -66,6 +75,10 @@ int record_image(const char *state_dir, const char *image, const char *image_id,
 		return err_wrap(err, "note the image");
 	CLEANUP(json_freep) struct json *doc = record_load(state_dir);
 	CLEANUP(freep) char *path = record_path(state_dir);
+	if (is_noted(doc, image, image_id, digest) || !*store) {
+		fs_forget_unfinished(path); /* what a killed writer left */
+		return 0;
+	}
 	struct json *images = json_new_array();
 
 	/* Newest first, one row an image. */

@@ -9,7 +9,10 @@
 
 #define RECORD_IMAGES_MAX 100
 
-/* Notes that berth brought image_id ("sha256:…") as `image`, whose tag pointed at digest. */
+/*
+ * Notes that berth brought image_id ("sha256:…") as `image`, whose tag pointed at digest. With an empty store it
+ * was here already, and is not noted again.
+ */
 int record_image(const char *state_dir, const char *image, const char *image_id, const char *digest,
 		 const char *store, struct err *err) MUST_CHECK;
 

@@ -33,6 +33,7 @@ struct err {
 	enum err_kind kind;
 	int errnum;             /* 0: none */
 	bool retryable;         /* the same call may succeed later */
+	bool waited_out;        /* but not soon: whoever failed has had all the patience there is */
 	int64_t retry_after_ms; /* what the peer asked for; 0: nothing */
 	char msg[512];          /* one line, no full stop, printable: see err_set() */
 	char hint[256];         /* what to do; empty: nothing known */

@@ -109,6 +109,13 @@ static int check_directory(const char *path, struct err *err)
 	return 0;
 }
 
+void fs_forget_unfinished(const char *path)
+{
+	CLEANUP(freep) char *temporary = xasprintf("%s.new", path);
+
+	(void)unlink(temporary); /* mostly there is none */
+}
+
 int fs_mkdirs(const char *path, struct err *err)
 {
 	CLEANUP(freep) char *copy = xstrdup(path);

@@ -22,6 +22,9 @@ int fs_read(const char *path, struct buf *out, struct err *err) MUST_CHECK;
 int fs_write_atomic(const char *path, const void *bytes, size_t len, mode_t mode,
 		    struct err *err) MUST_CHECK;
 
+/* Removes what a writer of path left that was killed; for whoever holds the lock that writers of path take. */
+void fs_forget_unfinished(const char *path);
+
 /* mkdir -p with mode 0755 for what is missing. */
 int fs_mkdirs(const char *path, struct err *err) MUST_CHECK;
 

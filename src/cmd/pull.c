@@ -51,7 +51,7 @@ static int pull_patiently(struct pull_job *j, struct err *err)
 			return -1; /* it has had its time */
 		if (pull_image(j->context, j->ref, -1, j->progress, &hooks, &j->pulled, NULL, err) == 0)
 			return 0;
-		if (!err->retryable || failures == PULL_ATTEMPTS)
+		if (!err->retryable || err->waited_out || failures == PULL_ATTEMPTS)
 			return -1;
 		say("trying again", err);
 		if (loop_sleep(j->context->loop, net_retry_delay_ms(failures, err), err) < 0)
@@ -99,7 +99,7 @@ static int pull(struct pull_job *j, const struct options *o, struct err *err)
 
 	if (pull_patiently(j, err) < 0)
 		return -1;
-	if (!j->pulled.was_present && record_image(opt_str(o, OPT_STATE_DIR), j->image, j->pulled.image_id,
+	if (record_image(opt_str(o, OPT_STATE_DIR), j->image, j->pulled.image_id,
 						   j->pulled.digest, j->pulled.store, &noted) < 0)
 		log_err(LOG_LEVEL_WARNING, &noted); /* history only */
 	if (opt_flag(o, OPT_JSON))

@@ -129,7 +129,8 @@ int http_status_error(const struct http_response *r, const char *what, struct er
 /*
  * Bounded, jittered retries around one call: exponential from 250 ms to 8 s, the
  * peer's Retry-After where larger, at most `attempts` calls (0: for ever, which only IMDS
- * at boot and `berth up` use). Only errors marked retryable are tried again.
+ * at boot and `berth up` use). Only errors marked retryable are tried again; with bounded
+ * attempts not those that were waited out: patience is not to be multiplied by somebody else's.
  */
 int net_retry(struct loop *loop, unsigned int attempts, int (*call)(void *arg, struct err *err), void *arg,
 	      struct err *err) MUST_CHECK;

@@ -22,7 +22,7 @@ int net_retry(struct loop *loop, unsigned int attempts, int (*call)(void *arg, s
 	for (unsigned int failures = 1;; failures++) {
 		if (call(arg, err) == 0)
 			return 0;
-		if (!err->retryable || failures == attempts)
+		if (!err->retryable || (attempts && err->waited_out) || failures == attempts)
 			return -1;
 		if (loop_sleep(loop, net_retry_delay_ms(failures, err), err) < 0)
 			return -1;

@@ -24,7 +24,8 @@ void registry_login_clear(struct registry_login *l);
 
 /*
  * Asked when the registry challenges. refresh: the last answer was not accepted;
- * fetch anew or fail. Anonymous is a valid answer (user NULL).
+ * fetch anew or fail, after what retries make sense: it is not asked again for the same
+ * request. Anonymous is a valid answer (user NULL).
  */
 typedef int registry_login_fn(void *arg, bool refresh, struct registry_login *out, struct err *err);
 

@@ -38,6 +38,7 @@ static int give_login(struct registry *r, struct walk *w, struct err *err)
 
 	if (r->ask_login(r->ask_login_arg, r->login_known, &login, err) < 0) {
 		registry_login_clear(&login);
+		err->waited_out = true; /* the callback tries again as often as makes sense */
 		return err_wrap(err, "login to %s", r->ref.host);
 	}
 	registry_login_clear(&r->login);

@@ -34,7 +34,8 @@ struct worker {
 	uint8_t *output;                /* of one that emits: what was read and not consumed */
 	size_t output_start, output_end;
 
-	int64_t fed_bytes, taken_bytes; /* taken: as of the last look of the stall clock */
+	int64_t fed_bytes, emitted_bytes;
+	int64_t moved_bytes;            /* through both pipes, as of the last look of the stall clock */
 	bool input_ended;               /* worker_end_input() was called */
 	bool blocked;                   /* waits for room in the pipe */
 	bool stalled;                   /* killed for it */
@@ -177,7 +178,7 @@ static bool waits_for_us(const struct worker *w)
 	return unread > 0 || w->output_start < w->output_end;
 }
 
-/* Progress is what has left the pipe. */
+/* Progress is what has left the pipes: when we take its output only now, its wait for that was no stall. */
 static void on_stall_timer(void *arg)
 {
 	struct worker *w = arg;
@@ -186,14 +187,14 @@ static void on_stall_timer(void *arg)
 	w->stall_timer = NULL;
 	if (w->child.data_fd >= 0)
 		(void)ioctl(w->child.data_fd, FIONREAD, &unread);
-	int64_t taken = w->fed_bytes - unread;
+	int64_t moved = w->fed_bytes - unread + w->emitted_bytes;
 	bool owes_us = (unread > 0 || w->input_ended) && !waits_for_us(w);
-	if (owes_us && taken == w->taken_bytes) {
+	if (owes_us && moved == w->moved_bytes) {
 		w->stalled = true;
 		(void)kill(w->child.pid, SIGKILL); /* the end of the result pipe brings us to finish() */
 		return;
 	}
-	w->taken_bytes = taken;
+	w->moved_bytes = moved;
 	arm_stall_timer(w);
 }
 
@@ -305,12 +306,14 @@ static void read_output(struct worker *w)
 	do
 		n = read(w->child.output_fd, w->output, OUTPUT_BYTES);
 	while (n < 0 && errno == EINTR);
-	if (n > 0)
+	if (n > 0) {
 		w->output_end = (size_t)n;
-	else if (n < 0 && errno == EAGAIN)
+		w->emitted_bytes += n;
+	} else if (n < 0 && errno == EAGAIN) {
 		loop_watch_change(w->output_watch, EPOLLIN);
-	else
+	} else {
 		close_output(w);
+	}
 }
 
 void worker_peek(struct worker *w, const void **bytes, size_t *len)

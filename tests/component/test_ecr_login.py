@@ -214,7 +214,7 @@ class TestRole:
             login(world),
             1,
             "IMDS role web",
-            "AssumeRoleUnauthorizedAccess: EC2 cannot assume the role web.",
+            "AssumeRoleUnauthorizedAccess: EC2 cannot assume the role web",
         )
 
     def test_half_a_document(self, world):

@@ -63,7 +63,9 @@ def either(scene, request):
         with scene.registry() as registry:
             yield Target(registry)
     else:
-        with ghcr_like(public=True, netns=scene.netns, host_kwargs={"netns": scene.netns}) as registry:
+        with ghcr_like(
+            public=True, netns=scene.netns, host_kwargs={"netns": scene.netns}
+        ) as registry:
             yield Target(registry)
 
 
@@ -81,7 +83,9 @@ class TestCut:
             assert rest[0].body_sent == either.layer.size - got
         assert pulled.answer["bytes"] == either.layer.size
         if either.registry.blob_host:
-            assert len(either.registry.blob_requests(either.path)) == 1, "the redirect was remembered"
+            assert (
+                len(either.registry.blob_requests(either.path)) == 1
+            ), "the redirect was remembered"
 
     @rows(hostile_wire.RECOVERS)
     def test_documents_are_asked_for_again(self, scene, target, fault):
@@ -110,7 +114,9 @@ class TestCut:
         with scene.gains(document, reference):
             scene.pull(reference).succeeded()
         for made in document.layers:
-            assert sum(r.body_sent for r in target.registry.matching("GET", made.digest)) == made.size
+            assert (
+                sum(r.body_sent for r in target.registry.matching("GET", made.digest)) == made.size
+            )
 
     def test_a_server_without_ranges_starts_again(self, scene):
         with scene.registry(ranges=False) as registry:
@@ -121,7 +127,9 @@ class TestCut:
             assert [r.status for r in target.gets()] == [200, 200]
 
     def test_an_expired_url_is_resolved_again_midway(self, scene):
-        with ghcr_like(public=True, netns=scene.netns, host_kwargs={"netns": scene.netns}) as registry:
+        with ghcr_like(
+            public=True, netns=scene.netns, host_kwargs={"netns": scene.netns}
+        ) as registry:
             target = Target(registry)
             target.on(faults.after(faults.truncate(0.5), registry.blob_host.expire), nth=1)
             with scene.gains(target.document, target.reference):
@@ -243,7 +251,10 @@ class TestRedirects:
             ("169.254.170.2", 80),
             ("fd00:ec2::254", 80),
         ]
-        traps = [Trap(f"trap at {host}", listen=[(host, port)], netns=scene.netns) for host, port in places]
+        traps = [
+            Trap(f"trap at {host}", listen=[(host, port)], netns=scene.netns)
+            for host, port in places
+        ]
         for trap in traps:
             trap.start()
         yield traps
@@ -352,7 +363,9 @@ class TestTokens:
     @pytest.mark.parametrize("life", [-1, 0, 1, 1 << 31, "soon", None])
     def test_of_any_life(self, scene, life):
         """`expires_in` is the registry's word; a pull is over before any of it matters."""
-        with ghcr_like(public=True, netns=scene.netns, host_kwargs={"netns": scene.netns}) as registry:
+        with ghcr_like(
+            public=True, netns=scene.netns, host_kwargs={"netns": scene.netns}
+        ) as registry:
             registry.login.expires_in, registry.login.life = life, 300
             target = Target(registry)
             pulled = scene.pull(target.reference)
@@ -364,7 +377,9 @@ class TestTokens:
                 scene.remove(target.reference)
 
     def test_401_for_ever(self, scene):
-        with ghcr_like(public=True, netns=scene.netns, host_kwargs={"netns": scene.netns}) as registry:
+        with ghcr_like(
+            public=True, netns=scene.netns, host_kwargs={"netns": scene.netns}
+        ) as registry:
             target = Target(registry)
             registry.on("GET", "/v2/", faults.unauthorized())
             with scene.untouched():
@@ -372,7 +387,9 @@ class TestTokens:
             assert len(registry.matching("GET", "/token")) <= 2
 
     def test_revoked_midway(self, scene):
-        with ghcr_like(public=True, netns=scene.netns, host_kwargs={"netns": scene.netns}) as registry:
+        with ghcr_like(
+            public=True, netns=scene.netns, host_kwargs={"netns": scene.netns}
+        ) as registry:
             target = Target(registry, fresh_image(50_000, 50_000, 50_000))
             registry.on("GET", target.path, faults.after(None, registry.login.expire), nth=1)
             with scene.gains(target.document, target.reference):
@@ -399,7 +416,12 @@ class TestTokens:
     )
     def test_a_realm_that_gets_nothing(self, scene, realm):
         pat = Canaries().new("PAT", allowed=())
-        places = [("203.0.113.16", 80), ("169.254.169.254", 80), ("10.77.0.2", 80), ("127.0.0.1", 80)]
+        places = [
+            ("203.0.113.16", 80),
+            ("169.254.169.254", 80),
+            ("10.77.0.2", 80),
+            ("127.0.0.1", 80),
+        ]
         with scene.registry(login=Bearer({"me": pat}, realm=realm)) as registry, Trap(
             listen=places, netns=scene.netns
         ) as trap:

@@ -118,6 +118,16 @@ def test_other_options_that_do_not_work_bring_the_old_container_back(ns, docker,
     assert containers(docker) == ["web"]
 
 
+def test_a_replacement_that_dies_at_once_is_not_taken_for_ready_by_probe_none(ns, docker, berth, web):
+    berth.up(web).ready()
+    berth.close()
+    first = docker.inspect("web")["Id"]
+    service = berth.up(web, "--restart", "no", "--", "sh", "-c", "exit 3")
+    service.wait_line("going back")
+    service.ready()
+    assert docker.inspect("web")["Id"] == first
+
+
 @pytest.mark.parametrize("policy,expected", [("newer", "v2"), ("always", "v2"), ("missing", "v1"), ("never", "v1")])
 def test_a_moved_tag_is_followed_as_pull_says(ns, docker, berth, registry, web, policy, expected):
     berth.pulled(web)
@@ -232,6 +242,16 @@ def test_a_removed_container_is_made_again(ns, docker, berth, web):
     docker.docker("rm", "--force", "web")
     service.wait_line("is gone")
     service.ready()
+
+
+def test_a_moved_tag_is_brought_by_pull_and_the_containers_removal(ns, docker, berth, registry, web):
+    service = berth.up(web, *PORTS)
+    service.ready()
+    images.push("webapp:v2", registry, "team/web", "latest")
+    berth.pulled(web)
+    docker.docker("rm", "--force", "web")
+    service.wait_line("web is ready again")
+    assert "v2" in version(ns)
 
 
 def test_stop_on_exit_drains_and_stops(ns, docker, berth, web):

@@ -168,7 +168,7 @@ static void run_worker(struct run *r, enum inflate_format format)
 	assert_int_equal(worker_start(r->loop, &options, on_event, r, &r->worker, &err), 0);
 	on_event(r);
 	if (r->later)
-		(void)loop_timer_start(r->loop, 1000, r->later, r); /* gone when it has run */
+		(void)loop_timer_start(r->loop, 3000, r->later, r); /* gone when it has run */
 	if (loop_wait(r->loop, is_over, r, clock_mono_ms() + 60000, &err) < 0)
 		fail_msg("%s", err.msg);
 	worker_free(r->worker);
@@ -249,7 +249,7 @@ static void test_a_worker_waits_for_its_reader(void **state)
 	(void)state;
 	bytes[0] = 'w';
 	r.emitted = sha256_new();
-	worker_stall_ms = 100;
+	worker_stall_ms = 1000; /* more than a busy machine takes to start the worker */
 	r.later = go_on;
 	run_worker(&r, INFLATE_PLAIN);
 	worker_stall_ms = WORKER_STALL_MS;
@@ -316,7 +316,7 @@ static void test_a_worker_that_hangs_is_killed(void **state)
 	} cases[] = { { BIG_BYTES, true }, { 1, false } }; /* pipe full; input ended */
 
 	(void)state;
-	worker_stall_ms = 200;
+	worker_stall_ms = 500;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		CLEANUP(freep) char *bytes = xcalloc(1, BIG_BYTES);
 		struct run r = { .bytes = bytes, .len = cases[i].len, .keep_open = cases[i].keep_open };

@@ -10,6 +10,7 @@ from .paths import CACHE, LabError
 # The standalone packages are what docker.io of the newer suites takes instead of all of systemd.
 PACKAGES = {
     "bookworm": ("ca-certificates",),  # what images are made on
+    "booting": ("systemd", "systemd-sysv", "dbus", "ca-certificates"),  # a machine with an init
     "trixie": ("docker.io", "ca-certificates", "iptables"),
     "sid": (
         "docker.io",
@@ -19,6 +20,7 @@ PACKAGES = {
         "systemd-standalone-tmpfiles",
     ),
 }
+SUITES = {"booting": "bookworm"}  # of the roots that are not named for theirs
 
 
 def mirror() -> str:
@@ -60,7 +62,7 @@ def ensure(suite: str) -> Path:
         for old in root.parent.glob(f"{suite}-*"):
             subprocess.run(["rm", "-rf", old], check=True)
         making = root.with_suffix(".making")
-        bootstrap(suite, making, PACKAGES[suite])
+        bootstrap(SUITES.get(suite, suite), making, PACKAGES[suite])
         # The targets of the bind mounts that give an engine its private names and trust.
         for name in ("etc/hosts", "etc/resolv.conf"):
             file = making / name

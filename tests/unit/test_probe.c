@@ -2,6 +2,7 @@
 #include "table.h"
 
 #include "agent/probe.h"
+#include "base/clock.h"
 
 static void forms_of_a_probe(void **state)
 {
@@ -134,20 +135,24 @@ static void answers_without_a_question(void **state)
 		const char *health, *log;
 		bool passed;
 		const char *reason;
+		int64_t ran_ms;
 	} rows[] = {
-		{ "none", { .kind = PROBE_NONE }, "", "", true, "" },
+		{ "none", { .kind = PROBE_NONE }, "", "", true, "", PROBE_NONE_RUNS_MS },
+		{ "none, too early", { .kind = PROBE_NONE }, "", "", false, "the container has only just started",
+		  PROBE_NONE_RUNS_MS - 100 },
+		{ "none, and the clock was set back", { .kind = PROBE_NONE }, "", "", true, "", -60000 },
 		{ "tcp without an address", { .kind = PROBE_TCP, .port = 1 }, "", "", false,
-		  "the container has no address: its network is none" },
-		{ "docker says healthy", { .kind = PROBE_DOCKER }, "healthy", "ok", true, "HEALTHCHECK: healthy: ok" },
+		  "the container has no address: its network is none", 0 },
+		{ "docker says healthy", { .kind = PROBE_DOCKER }, "healthy", "ok", true, "HEALTHCHECK: healthy: ok", 0 },
 		{ "docker says unhealthy", { .kind = PROBE_DOCKER }, "unhealthy", "refused", false,
-		  "HEALTHCHECK: unhealthy: refused" },
+		  "HEALTHCHECK: unhealthy: refused", 0 },
 		{ "docker without HEALTHCHECK", { .kind = PROBE_DOCKER }, "", "", false,
-		  "--probe docker: the image has no HEALTHCHECK" },
+		  "--probe docker: the image has no HEALTHCHECK", 0 },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct container_state s = { .running = true };
+		struct container_state s = { .running = true, .started_ms = clock_wall_ms() - rows[i].ran_ms };
 		char reason[PROBE_REASON_SIZE] = "before";
 		bool passed = !rows[i].passed;
 		struct err err;
