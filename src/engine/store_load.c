@@ -55,16 +55,21 @@ static int present_of_engine(struct docker *d, const struct store_image *image, 
 	return 0;
 }
 
-static int check_compressions(const struct docker_info *info, const struct store_image *image, const bool *skip,
-			      struct err *err)
+/* RFC 8878 section 3.1.1. Engines go by a layer's bytes, whatever its media type says. */
+static bool is_zstd(const void *bytes, size_t len)
 {
-	if (info->store != DOCKER_STORE_CLASSIC || strtol(info->version, NULL, 10) >= DOCKER_ZSTD_MAJOR)
+	static const uint8_t magic[] = { 0x28, 0xb5, 0x2f, 0xfd };
+
+	return len >= sizeof magic && !memcmp(bytes, magic, sizeof magic);
+}
+
+static int check_compression(const struct docker_info *info, const void *bytes, size_t len, struct err *err)
+{
+	if (info->store != DOCKER_STORE_CLASSIC || strtol(info->version, NULL, 10) >= DOCKER_ZSTD_MAJOR ||
+	    !is_zstd(bytes, len))
 		return 0;
-	for (size_t i = 0; i < image->n_layers; i++)
-		if (image->layers[i].compression == STORE_ZSTD && !(skip && skip[i]))
-			return err_set(err, ERR_REFUSED, "Docker %s cannot unpack zstd layers: needs %d.0 or newer",
-				       info->version, DOCKER_ZSTD_MAJOR);
-	return 0;
+	return err_set(err, ERR_REFUSED, "Docker %s cannot unpack zstd layers: needs %d.0 or newer", info->version,
+		       DOCKER_ZSTD_MAJOR);
 }
 
 static enum http_flow upload(void *arg, void *out, size_t max, size_t *len, struct err *err)
@@ -107,9 +112,6 @@ static void on_done(void *arg, const struct err *err)
 static int load_begin(struct docker *d, struct loop *loop, const struct store_image *image, const bool *skip,
 		      store_event_fn *event, void *arg, struct store_session **out, struct err *err)
 {
-	if (check_compressions(docker_info(d), image, skip, err) < 0)
-		return -1;
-
 	struct store_session *s = xcalloc(1, sizeof *s);
 	*s = (struct store_session){ .docker = d, .loop = loop, .image = image, .event = event, .arg = arg };
 	for (size_t i = 0; i < image->n_layers; i++)
@@ -163,6 +165,8 @@ static ssize_t load_feed(struct store_session *s, const void *bytes, size_t len,
 {
 	if (s->ended)
 		return session_error(s, err);
+	if (load_archive_at_layer_start(s->archive) && check_compression(docker_info(s->docker), bytes, len, err) < 0)
+		return -1;
 
 	size_t taken = load_archive_put(s->archive, bytes, len);
 	if (taken)
@@ -234,32 +238,62 @@ static int check_content(const struct store_session *s, const char *id, struct e
 	return err_set(err, ERR_NOT_FOUND, "Docker has the files of a layer, but not the layer");
 }
 
-/* The verdict on what was sent. */
-static int finish(struct store_session *s, struct err *err)
+/* The engine's verdict, and whether what it has now is the image. */
+static int check_loaded(struct store_session *s, const char *id, bool layers_known, struct err *err)
 {
+	if (s->error.kind != ERR_NONE)
+		return session_error(s, err);
+	if (layers_known && check_content(s, id, err) < 0)
+		return -1;
+	return check_inspect(s, id, id, layers_known, err);
+}
+
+/* Docker 28's containerd store calls REPOSITORY@DIGEST a tag too. */
+static bool has_tag(const struct image_state *state)
+{
+	for (size_t i = 0; i < state->repo_tags.n; i++)
+		if (!strchr(state->repo_tags.v[i], '@'))
+			return true;
+	return false;
+}
+
+/* The containerd store keeps an image that it could not unpack. Without a tag it is nobody's but ours. */
+static void drop_failed(const struct store_session *s, const char *id)
+{
+	CLEANUP(image_state_clear) struct image_state state = { 0 };
+	struct err ignored; /* what failed before is what counts */
+
+	if (!names_top(s->docker) || image_inspect(s->docker, id, &state, &ignored) < 0 || has_tag(&state))
+		return;
+	if (image_remove(s->docker, id, &ignored) < 0)
+		return;
+}
+
+/* layers_known: inspect can tell the layers apart, for their blobs were sent or are there. */
+static int finish(struct store_session *s, bool layers_known, struct err *err)
+{
+	char id[80];
+
 	if (load_archive_finish(s->archive, err) < 0)
 		return -1;
 	wake_upload(s);
 	if (loop_wait(s->loop, session_ended, s, -1, err) < 0)
 		return -1;
-	return s->error.kind != ERR_NONE ? session_error(s, err) : 0;
-}
-
-static int check_image(struct store_session *s, const char *id, bool layers_known, struct err *err)
-{
-	if (check_inspect(s, id, id, layers_known, err) < 0)
+	load_image_id(s->docker, s->image, id);
+	if (check_loaded(s, id, layers_known, err) < 0) {
+		drop_failed(s, id);
 		return -1;
-	return s->image->name ? check_inspect(s, s->image->full_name, id, layers_known, err) : 0;
+	}
+	if (!s->image->name)
+		return 0;
+	if (names_top(s->docker) && image_tag(s->docker, id, s->image->full_name, err) < 0)
+		return -1;
+	return check_inspect(s, s->image->full_name, id, layers_known, err);
 }
 
 static int load_commit(struct store_session *s, struct err *err)
 {
-	char id[80];
-
-	load_image_id(s->docker, s->image, id);
-	if (finish(s, err) < 0 || check_content(s, id, err) < 0)
-		return -1;
-	return check_image(s, id, true, err);
+	return finish(s, true, err);
 }
 
 /*
@@ -295,13 +329,11 @@ int load_documents(struct docker *d, struct loop *loop, const struct store_image
 {
 	CLEANUP(freep) bool *all = xmalloc(image->n_layers + 1);
 	struct store_session *s;
-	char id[80];
 
 	memset(all, true, image->n_layers);
 	if (load_begin(d, loop, image, all, no_event, NULL, &s, err) < 0)
 		return -1;
-	load_image_id(d, image, id);
-	int result = finish(s, err) < 0 ? -1 : check_image(s, id, false, err);
+	int result = finish(s, false, err);
 	load_end(s);
 	return result;
 }
