@@ -1,118 +1,11 @@
-#include "agent/pull.h"
+#include "agent/pull_internal.h"
 
-#include "agent/backfill.h"
-#include "agent/login.h"
 #include "agent/transfer.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/container.h"
-#include "oci/blob_tail.h"
 
-/*
- * Layers whose inflated size is looked up in their last bytes: below it, inflating is not worth a round
- * trip; above, the size (which gzip keeps modulo 4 GiB) may have wrapped.
- */
-#define HINT_MIN_BYTES ((int64_t)(1 * MIB))
-#define HINT_MAX_BYTES ((int64_t)(1 * GIB))
-#define TAR_BLOCK 512
-
-struct job {
-	struct context *context;
-	const struct reference *ref;
-	struct progress *progress;
-	const struct pull_hooks *hooks;
-	struct login login;
-	struct registry *registry;
-	struct image image;
-	char *name, *full_name; /* as the store wants them; name NULL for a digest alone */
-	struct store_layer *layers;
-	struct store_image store_image;
-	const struct store *store;
-	int (*lacks)(struct docker *d, const struct store_image *image, bool *lacks, struct err *err);
-	bool *skip;
-	bool no_hints; /* one was wrong */
-};
-
-struct pull_rest {
-	struct job *job; /* as the pull left it */
-	bool *lacks;
-	int64_t rate_bytes_per_s; /* 0: no limit */
-	struct backfill *backfill;
-};
-
-/* What the rest may use of the bandwidth while the app runs; and at least, where the pull was too small to tell. */
-#define REST_SHARE 4
-#define REST_LEAST_BYTES_PER_S ((int64_t)(2 * MIB))
-
-static enum store_compression compression_of(const struct descriptor *d)
-{
-	static const enum store_compression map[] = {
-		[COMPRESSION_NONE] = STORE_PLAIN,
-		[COMPRESSION_GZIP] = STORE_GZIP,
-		[COMPRESSION_ZSTD] = STORE_ZSTD,
-	};
-
-	return map[d->media->compression];
-}
-
-static void describe_layers(struct job *j)
-{
-	const struct manifest *m = &j->image.parsed;
-	struct digest chain, below;
-
-	j->layers = xcalloc(m->n_layers, sizeof *j->layers);
-	j->skip = xcalloc(m->n_layers, sizeof *j->skip);
-	for (size_t i = 0; i < m->n_layers; i++) {
-		const struct digest *diff_id = &j->image.image_config.diff_ids[i];
-		struct store_layer *l = &j->layers[i];
-
-		chain_id(i ? &below : NULL, diff_id, &chain);
-		below = chain;
-		memcpy(l->digest, m->layers[i].digest.text, DIGEST_SIZE);
-		memcpy(l->diff_id, diff_id->text, DIGEST_SIZE);
-		memcpy(l->chain_id, chain.text, DIGEST_SIZE);
-		l->size_bytes = m->layers[i].size;
-		l->compression = compression_of(&m->layers[i]);
-		l->media_type = m->layers[i].media->name;
-	}
-}
-
-static struct store_document store_document(const struct document *d)
-{
-	struct store_document out = {
-		.media_type = d->descriptor.media->name,
-		.bytes = d->bytes,
-		.len = d->len,
-	};
-
-	memcpy(out.digest, d->descriptor.digest.text, DIGEST_SIZE);
-	return out;
-}
-
-static void describe(struct job *j)
-{
-	describe_layers(j);
-	if (j->ref->tag) {
-		/* The name without the digest: it is what `docker images` lists. */
-		struct reference tagged = *j->ref;
-		tagged.digest = NULL;
-		j->name = reference_familiar(&tagged);
-		j->full_name = reference_str(&tagged);
-	} else {
-		j->full_name = reference_str(j->ref);
-	}
-	j->store_image = (struct store_image){
-		.name = j->name,
-		.full_name = j->full_name,
-		.top = store_document(&j->image.top),
-		.manifest = store_document(&j->image.manifest),
-		.config = store_document(&j->image.config),
-		.layers = j->layers,
-		.n_layers = j->image.parsed.n_layers,
-	};
-}
-
-static void phase(const struct job *j, const char *name)
+static void phase(const struct pull_job *j, const char *name)
 {
 	j->context->last_progress_ms = clock_mono_ms();
 	if (j->hooks && j->hooks->phase)
@@ -137,7 +30,7 @@ static void on_deadline(void *arg)
 	loop_cancel(d->loop, "the deadline");
 }
 
-static int resolve(struct job *j, int64_t deadline_ms, struct err *err)
+static int resolve(struct pull_job *j, int64_t deadline_ms, struct err *err)
 {
 	struct deadline d = { .loop = j->context->loop };
 	struct registry_config config = {
@@ -165,14 +58,14 @@ static int resolve(struct job *j, int64_t deadline_ms, struct err *err)
  * An image without any name in the containerd store may be one whose load was cut before its layers were unpacked:
  * loading it again costs nothing when they were.
  */
-static bool may_be_half(const struct job *j, const struct image_state *state)
+static bool may_be_half(const struct pull_job *j, const struct image_state *state)
 {
 	return docker_info(j->context->docker)->store == DOCKER_STORE_CONTAINERD && !state->repo_tags.n &&
 	       !state->repo_digests.n;
 }
 
 /* True when the engine has the whole image; gives it the name where that is missing. */
-static int already_there(struct job *j, const char *id, bool *there, struct err *err)
+static int already_there(struct pull_job *j, const char *id, bool *there, struct err *err)
 {
 	CLEANUP(image_state_clear) struct image_state state = { 0 };
 
@@ -191,54 +84,8 @@ static int already_there(struct job *j, const char *id, bool *there, struct err 
 	return image_tag(j->context->docker, id, j->name, err);
 }
 
-static void show_layers(const struct job *j)
-{
-	size_t n = j->image.parsed.n_layers;
-	CLEANUP(freep) const char **digests = xcalloc(n, sizeof *digests);
-	CLEANUP(freep) int64_t *sizes = xcalloc(n, sizeof *sizes);
-
-	for (size_t i = 0; i < n; i++) {
-		digests[i] = j->layers[i].digest;
-		sizes[i] = j->layers[i].size_bytes;
-	}
-	progress_begin(j->progress, j->ref->repository, n, digests, sizes);
-	for (size_t i = 0; i < n; i++)
-		if (j->skip[i])
-			progress_layer(j->progress, i, LAYER_PRESENT, 0);
-}
-
-/* A gzip stream of one member ends with its length; what cannot be a tar's is another member's. */
-static int64_t raw_size(const struct blob_tail *tail, int64_t compressed)
-{
-	const uint8_t *b = tail->bytes + 4;
-	int64_t size = (int64_t)b[0] | (int64_t)b[1] << 8 | (int64_t)b[2] << 16 | (int64_t)b[3] << 24;
-
-	return tail->known && size % TAR_BLOCK == 0 && size > compressed ? size : 0;
-}
-
-/* Where the store takes inflated layers: asks for their sizes, so that the engine need not inflate again. */
-static int hint_sizes(struct job *j, struct err *err)
-{
-	size_t n = j->image.parsed.n_layers;
-	CLEANUP(freep) bool *wanted = xcalloc(n, sizeof *wanted);
-	CLEANUP(freep) struct blob_tail *tails = xcalloc(n, sizeof *tails);
-
-	for (size_t i = 0; i < n; i++) {
-		j->layers[i].raw_bytes = 0;
-		wanted[i] = !j->no_hints && !j->skip[i] && j->layers[i].compression == STORE_GZIP &&
-			    j->layers[i].size_bytes >= HINT_MIN_BYTES && j->layers[i].size_bytes <= HINT_MAX_BYTES;
-	}
-	if (j->no_hints || !j->store->takes_raw(j->context->docker))
-		return 0;
-	if (blob_tails(j->registry, j->context->loop, j->image.parsed.layers, wanted, n, tails, err) < 0)
-		return -1;
-	for (size_t i = 0; i < n; i++)
-		j->layers[i].raw_bytes = raw_size(&tails[i], j->layers[i].size_bytes);
-	return 0;
-}
-
 /* One attempt to move the layers; skipping what the engine has unless `whole`. */
-static int attempt(struct job *j, bool whole, struct pulled *out, struct transfer_result *result, struct err *err)
+static int attempt(struct pull_job *j, bool whole, struct pulled *out, struct transfer_result *result, struct err *err)
 {
 	struct transfer_request req = {
 		.registry = j->registry,
@@ -253,9 +100,9 @@ static int attempt(struct job *j, bool whole, struct pulled *out, struct transfe
 	memset(j->skip, 0, j->image.parsed.n_layers * sizeof *j->skip);
 	if (!whole && j->store->present(j->context->docker, &j->store_image, j->skip, err) < 0)
 		return -1;
-	if (hint_sizes(j, err) < 0)
+	if (pull_hint_sizes(j, err) < 0)
 		return -1;
-	show_layers(j);
+	pull_show_layers(j);
 	int ended = transfer_run(j->context, &req, result, err);
 	progress_end(j->progress);
 	out->bytes += result->bytes;
@@ -263,7 +110,7 @@ static int attempt(struct job *j, bool whole, struct pulled *out, struct transfe
 	return ended;
 }
 
-static int move_layers(struct job *j, struct pulled *out, struct err *err)
+static int move_layers(struct pull_job *j, struct pulled *out, struct err *err)
 {
 	bool whole = false, again = false;
 
@@ -290,7 +137,7 @@ static int move_layers(struct job *j, struct pulled *out, struct err *err)
 	}
 }
 
-static int run(struct job *j, int64_t deadline_ms, struct pulled *out, struct err *err)
+static int run(struct pull_job *j, int64_t deadline_ms, struct pulled *out, struct err *err)
 {
 	int64_t began = clock_mono_ms();
 	struct err why;
@@ -302,7 +149,7 @@ static int run(struct job *j, int64_t deadline_ms, struct pulled *out, struct er
 				      "HTTPS_PROXY");
 		return err_wrap(err, "resolve %s", reference_name(j->ref));
 	}
-	describe(j);
+	pull_describe(j);
 	j->store = store_choose(j->context->docker, &why);
 	if (why.kind != ERR_NONE)
 		log_err(LOG_LEVEL_WARNING, &why);
@@ -325,121 +172,22 @@ static int run(struct job *j, int64_t deadline_ms, struct pulled *out, struct er
 	return 0;
 }
 
-static void job_free(struct job *j)
-{
-	if (j->registry)
-		registry_free(j->registry);
-	image_free(&j->image);
-	free(j->layers);
-	free(j->skip);
-	free(j->name);
-	free(j->full_name);
-	free(j);
-}
-
-/* Takes the job where the engine has layers unpacked, but not as they came. 0 with *out NULL: it lacks nothing. */
-static int find_rest(struct job **job, const struct pulled *pulled, struct pull_rest **out, struct err *err)
-{
-	struct job *j = *job;
-	size_t n = j->image.parsed.n_layers, lacking = 0;
-	CLEANUP(freep) bool *lacks = xcalloc(n, sizeof *lacks);
-	int64_t rate = pulled->bytes / REST_SHARE * 1000 / (pulled->took_ms + 1);
-
-	*out = NULL;
-	if (!j->lacks || streq(opt_str(j->context->options, OPT_BACKFILL), "no"))
-		return 0;
-	if (j->lacks(j->context->docker, &j->store_image, lacks, err) < 0)
-		return -1;
-	for (size_t i = 0; i < n; i++) {
-		lacking += lacks[i];
-		j->skip[i] = !lacks[i];
-	}
-	if (!lacking)
-		return 0;
-	j->hooks = NULL;
-	*out = xcalloc(1, sizeof **out);
-	**out = (struct pull_rest){
-		.job = STEAL(*job),
-		.lacks = STEAL(lacks),
-		.rate_bytes_per_s = rate > REST_LEAST_BYTES_PER_S ? rate : REST_LEAST_BYTES_PER_S,
-	};
-	return 0;
-}
-
-static int start_rest(struct pull_rest *r, struct progress *progress, int64_t rate, struct err *err)
-{
-	struct job *j = r->job;
-	const struct backfill_request req = {
-		.registry = j->registry,
-		.image = &j->store_image,
-		.resolved = &j->image,
-		.lacks = r->lacks,
-		.progress = progress,
-		.rate_bytes_per_s = rate,
-	};
-
-	return backfill_start(j->context, &req, &r->backfill, err) < 0 ? err_wrap(err, "backfill") : 0;
-}
-
-int pull_rest_start(struct pull_rest *r, struct err *err)
-{
-	return start_rest(r, NULL, r->rate_bytes_per_s, err);
-}
-
-bool pull_rest_started(const struct pull_rest *r)
-{
-	return r->backfill;
-}
-
-bool pull_rest_settled(const struct pull_rest *r)
-{
-	return r->backfill && backfill_settled(r->backfill);
-}
-
-int pull_rest_finish(struct pull_rest *r, int64_t *bytes, struct err *err)
-{
-	return backfill_finish(r->backfill, bytes, err) < 0 ? err_wrap(err, "backfill") : 0;
-}
-
-void pull_rest_free(struct pull_rest *r)
-{
-	if (!r)
-		return;
-	backfill_free(r->backfill);
-	job_free(r->job);
-	free(r->lacks);
-	free(r);
-}
-
-static int do_rest(struct pull_rest *r, struct progress *progress, struct pulled *out, struct err *err)
-{
-	int64_t began = clock_mono_ms();
-
-	show_layers(r->job);
-	int result = start_rest(r, progress, 0, err);
-	if (result == 0)
-		result = pull_rest_finish(r, &out->backfilled_bytes, err);
-	progress_end(progress);
-	out->backfill_ms = clock_mono_ms() - began;
-	return result;
-}
-
 int pull_image(struct context *c, const struct reference *ref, int64_t resolve_deadline_ms,
 	       struct progress *progress, const struct pull_hooks *hooks, struct pulled *out, struct pull_rest **rest,
 	       struct err *err)
 {
-	struct job *j = xcalloc(1, sizeof *j);
+	struct pull_job *j = xcalloc(1, sizeof *j);
 	struct pulled pulled = { 0 };
 	struct pull_rest *left = NULL;
 
-	*j = (struct job){ .context = c, .ref = ref, .progress = progress, .hooks = hooks, .login = { .context = c, .ref = ref } };
+	*j = (struct pull_job){ .context = c, .ref = ref, .progress = progress, .hooks = hooks, .login = { .context = c, .ref = ref } };
 	int result = run(j, resolve_deadline_ms, &pulled, err);
 	if (result == 0)
-		result = find_rest(&j, &pulled, &left, err);
+		result = pull_rest_find(&j, &pulled, &left, err);
 	if (j)
-		job_free(j);
+		pull_job_free(j);
 	if (result == 0 && left && !rest)
-		result = do_rest(left, progress, &pulled, err);
+		result = pull_rest_do(left, progress, &pulled, err);
 	if (result == 0)
 		*out = pulled;
 	if (rest)

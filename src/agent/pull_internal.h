@@ -1,0 +1,42 @@
+/*
+ * A pull's parts: pull.c is the way from a name to an image, pull_describe.c says what the image is in the store's words,
+ * pull_rest.c does what --backfill leaves for later. Included by these three only.
+ */
+#ifndef BERTH_AGENT_PULL_INTERNAL_H
+#define BERTH_AGENT_PULL_INTERNAL_H
+
+#include "agent/login.h"
+#include "agent/pull.h"
+#include "engine/store.h"
+
+struct pull_job {
+	struct context *context;
+	const struct reference *ref;
+	struct progress *progress;
+	const struct pull_hooks *hooks;
+	struct login login;
+	struct registry *registry;
+	struct image image;
+	char *name, *full_name; /* as the store wants them; name NULL for a digest alone */
+	struct store_layer *layers;
+	struct store_image store_image;
+	const struct store *store;
+	int (*lacks)(struct docker *d, const struct store_image *image, bool *lacks, struct err *err);
+	bool *skip;
+	bool no_hints; /* one was wrong */
+};
+
+/* Fills in names, layers, skip and store_image from the resolved image. */
+void pull_describe(struct pull_job *j);
+/* Where the store takes inflated layers: asks for their sizes, so that the engine need not inflate again. */
+int pull_hint_sizes(struct pull_job *j, struct err *err) MUST_CHECK;
+/* Begins the progress, with the layers that are skipped as present. */
+void pull_show_layers(const struct pull_job *j);
+void pull_job_free(struct pull_job *j);
+
+/* Takes the job where the engine has layers unpacked, but not as they came. 0 with *out NULL: it lacks nothing. */
+int pull_rest_find(struct pull_job **job, const struct pulled *pulled, struct pull_rest **out, struct err *err) MUST_CHECK;
+/* Does it at once, as fast as it goes; *out gets bytes and time. */
+int pull_rest_do(struct pull_rest *r, struct progress *progress, struct pulled *out, struct err *err) MUST_CHECK;
+
+#endif
