@@ -8,10 +8,10 @@ import time
 EPILOG = "labctl install: install the Debian packages the lab needs; quick when all are there"
 
 
-def engines(_args):
+def engines(args):
     from lab import roots
 
-    for suite in roots.PACKAGES:
+    for suite in args.names or roots.PACKAGES:
         print(f"{suite}: {roots.ensure(suite)}")
 
 
@@ -22,11 +22,13 @@ def images(args):
 
 
 def ready(args):
-    """Both, with the time each took. The big image is for benchmarks, which make it."""
+    """Both, with the time each took, but for what only benchmarks use."""
     from lab import images as made
+    from lab import roots
 
-    args.names = [name for name in made.RECIPES if name != "big"]
-    for step in (engines, images):
+    wanted = ((engines, roots.PACKAGES.keys() - roots.BENCH), (images, made.RECIPES.keys() - made.BENCH))
+    for step, names in wanted:
+        args.names = sorted(names)
         start = time.monotonic()
         step(args)
         print(f"{step.__name__}: {time.monotonic() - start:.1f} s")
@@ -64,7 +66,7 @@ def main():
 
     command(engines, "make the root file systems of the newer engines")
     command(images, "make the images, all or those named").add_argument("names", nargs="*")
-    command(ready, "install what is missing, engines, and images but `big`")
+    command(ready, "install what is missing, engines and images, but for benchmarks' own")
     command(clean, "remove what killed runs left behind")
     sub = command(shell, "a shell beside an engine and a registry")
     sub.add_argument("engine", metavar="ENGINE")

@@ -159,6 +159,11 @@ class Engine:
         flags = ("--net", "--mount", "--pid", "--root", "--wd")
         return ["nsenter", f"--target={self._init_pid}", *flags, "--"]
 
+    def inside(self, *argv) -> list[str]:
+        """The argv that runs a program where the engine runs, in its root and environment."""
+        env = [f"{name}={value}" for name, value in self._env().items()]
+        return [*self._inside, "/usr/bin/env", "-i", *env, *map(str, argv)]
+
     def _env(self):
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
         if self.program == "podman":

@@ -25,7 +25,10 @@ RECIPES = {
     "quickstart": ("recipes_debian", "quickstart", ("v1", "v2", "health"), ()),
     "zstd": ("recipes_variants", "zstd", ("webapp", "quickstart"), ("webapp", "quickstart")),
     "big": ("recipes_debian", "big", ("latest",), ()),
+    "bigzstd": ("recipes_bench", "bigzstd", ("latest",), ("big",)),
+    "onelayer": ("recipes_bench", "onelayer", ("latest",), ("big",)),
 }
+BENCH = {"big", "bigzstd", "onelayer"}  # minutes to make: for benchmarks, which do
 
 
 def names() -> list[str]:

@@ -3,7 +3,8 @@
 import json
 
 
-def argv(engine) -> list[str]:
+def program(engine) -> list[str]:
+    """podman on the engine's own store; a command comes next."""
     return [
         "podman",
         *("--root", str(engine.data_dir / "storage")),
@@ -11,9 +12,12 @@ def argv(engine) -> list[str]:
         *("--cgroup-manager", "cgroupfs", "--events-backend", "file"),
         *("--storage-driver", "overlay"),
         *("--network-config-dir", str(engine.run_dir / "networks")),
-        *engine.args,
-        *("system", "service", "--time=0", f"unix://{engine.socket}"),
     ]
+
+
+def argv(engine) -> list[str]:
+    service = ("system", "service", "--time=0", f"unix://{engine.socket}")
+    return [*program(engine), *engine.args, *service]
 
 
 def write_config(engine):

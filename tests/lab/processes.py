@@ -1,5 +1,6 @@
 """Processes and what they cost: a program together with the ones it started."""
 
+import contextlib
 import os
 import threading
 from pathlib import Path
@@ -16,10 +17,13 @@ def below(pid: int) -> list[int]:
 
 
 def _children(pid):
-    try:
-        return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
+    """Of all its threads: Go starts programs from any of them."""
+    found = []
+    with contextlib.suppress(OSError):  # it has ended
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
+    return found
 
 
 def pss_bytes(pid: int, program: str) -> int:

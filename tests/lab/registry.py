@@ -120,6 +120,10 @@ class Registry:
         return config
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def requests(self) -> list[Request]:
         """What it was asked so far, in the order of the answers."""
         found = _ACCESS.findall(self.log.read_text(errors="replace"))

@@ -11,6 +11,7 @@ from .paths import CACHE, LabError
 PACKAGES = {
     "bookworm": ("ca-certificates",),  # what images are made on
     "booting": ("systemd", "systemd-sysv", "dbus", "ca-certificates"),  # a machine with an init
+    "clients": ("skopeo",),  # one that speaks to Docker 26 and later
     "trixie": ("docker.io", "ca-certificates", "iptables"),
     "sid": (
         "docker.io",
@@ -20,7 +21,8 @@ PACKAGES = {
         "systemd-standalone-tmpfiles",
     ),
 }
-SUITES = {"booting": "bookworm"}  # of the roots that are not named for theirs
+SUITES = {"booting": "bookworm", "clients": "trixie"}  # of the roots that are not named for theirs
+BENCH = {"clients"}  # for benchmarks, which make it
 
 
 def mirror() -> str:
