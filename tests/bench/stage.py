@@ -8,7 +8,7 @@ from lab import Engine, Namespace, Registry, images, paths
 from . import links, measure
 
 TMPFS = "size=8g,nr_inodes=2m"
-SETTLED_S, SETTLE_TIMEOUT_S = 0.3, 20
+SETTLED_S, SETTLE_TIMEOUT_S = 0.3, 60
 SLACK_BYTES = 8 << 20  # what an engine's own database may keep
 
 
