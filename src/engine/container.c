@@ -3,8 +3,9 @@
 #include "base/mem.h"
 #include "engine/container_internal.h"
 
-/* Docker's own patience when the image does not say: 10 s; images say up to some minutes. */
+/* Docker's own patience when the container does not say: 10 s; some say minutes. */
 #define STOP_IMAGES_OWN_MS 600000
+#define STOP_DEFAULT_S 10
 #define REMOVE_TIMEOUT_MS 120000 /* deleting a large upper directory on a slow volume */
 
 /* METHOD /containers/NAME<suffix>, without a body or an answer. */
@@ -88,8 +89,27 @@ int container_start(struct docker *d, const char *name, struct err *err)
 	return err_wrap(err, "start container %s", name);
 }
 
+/* Podman 4 takes a container that was made without StopTimeout for one to be killed at once. */
+static int podmans_stop_timeout(struct docker *d, const char *name, int *timeout_s, struct err *err)
+{
+	CLEANUP(freep) char *escaped = docker_escape(name);
+	CLEANUP(freep) char *path = xasprintf("/containers/%s/json", escaped);
+	CLEANUP(json_freep) struct json *inspect = NULL;
+	int64_t own = 0;
+
+	if (docker_call(d, "GET", path, NULL, &inspect, err) < 0 ||
+	    json_opt_int(json_get(inspect, "Config"), "StopTimeout", 0, STOP_IMAGES_OWN_MS / 1000, &own, err) < 0)
+		return err_wrap(err, "stop container %s", name);
+	*timeout_s = own ? (int)own : STOP_DEFAULT_S;
+	return 0;
+}
+
 int container_stop(struct docker *d, const char *name, int timeout_s, struct err *err)
 {
+	if (timeout_s < 0 && docker_info(d)->store == DOCKER_STORE_PODMAN &&
+	    podmans_stop_timeout(d, name, &timeout_s, err) < 0)
+		return -1;
+
 	CLEANUP(freep) char *suffix = NULL;
 	int64_t patience = timeout_s < 0 ? STOP_IMAGES_OWN_MS : (int64_t)timeout_s * 1000;
 
