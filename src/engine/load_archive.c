@@ -171,6 +171,11 @@ ssize_t load_archive_wants(const struct load_archive *a)
 	return a->layer < a->image->n_layers ? (ssize_t)a->layer : -1;
 }
 
+bool load_archive_at_layer_start(const struct load_archive *a)
+{
+	return a->layer < a->image->n_layers && a->left == entry_bytes(&a->image->layers[a->layer]);
+}
+
 bool load_archive_has_room(const struct load_archive *a)
 {
 	return room(a) >= LOAD_ARCHIVE_STAGED_BYTES / 2;

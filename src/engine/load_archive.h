@@ -25,6 +25,8 @@ void load_archive_free(struct load_archive *a); /* NULL is fine */
 
 /* The layer whose bytes come next, or -1: all are in. */
 ssize_t load_archive_wants(const struct load_archive *a);
+/* No byte of it has come yet. */
+bool load_archive_at_layer_start(const struct load_archive *a);
 
 /* Takes bytes of that layer, as many as there is room for: 0 means try again after load_archive_read(). */
 size_t load_archive_put(struct load_archive *a, const void *bytes, size_t len);

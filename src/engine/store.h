@@ -55,7 +55,10 @@ struct store {
 		     store_event_fn *event, void *arg, struct store_session **out, struct err *err);
 	/* The layer whose bytes are wanted now, or -1: all have been taken. */
 	ssize_t (*wants)(const struct store_session *s);
-	/* Offers bytes of that layer: how many were taken (0: event will come), -1 when the engine ended it. */
+	/*
+	 * Offers bytes of that layer: how many were taken (0: event will come), -1 when the engine ended it or
+	 * could not unpack such bytes (ERR_REFUSED).
+	 */
 	ssize_t (*feed)(struct store_session *s, const void *bytes, size_t len, struct err *err);
 	/*
 	 * All layers have been taken and every digest and diff_id is verified: hands over what makes the image exist, waits for

@@ -54,16 +54,21 @@ static int present_of_engine(struct docker *d, const struct store_image *image, 
 	return 0;
 }
 
-static int check_compressions(const struct docker_info *info, const struct store_image *image, const bool *skip,
-			      struct err *err)
+/* RFC 8878 section 3.1.1. Engines go by a layer's bytes, whatever its media type says. */
+static bool is_zstd(const void *bytes, size_t len)
 {
-	if (info->store != DOCKER_STORE_CLASSIC || strtol(info->version, NULL, 10) >= DOCKER_ZSTD_MAJOR)
+	static const uint8_t magic[] = { 0x28, 0xb5, 0x2f, 0xfd };
+
+	return len >= sizeof magic && !memcmp(bytes, magic, sizeof magic);
+}
+
+static int check_compression(const struct docker_info *info, const void *bytes, size_t len, struct err *err)
+{
+	if (info->store != DOCKER_STORE_CLASSIC || strtol(info->version, NULL, 10) >= DOCKER_ZSTD_MAJOR ||
+	    !is_zstd(bytes, len))
 		return 0;
-	for (size_t i = 0; i < image->n_layers; i++)
-		if (image->layers[i].compression == STORE_ZSTD && !(skip && skip[i]))
-			return err_set(err, ERR_REFUSED, "Docker %s cannot unpack zstd layers: needs %d.0 or newer",
-				       info->version, DOCKER_ZSTD_MAJOR);
-	return 0;
+	return err_set(err, ERR_REFUSED, "Docker %s cannot unpack zstd layers: needs %d.0 or newer", info->version,
+		       DOCKER_ZSTD_MAJOR);
 }
 
 static enum http_flow upload(void *arg, void *out, size_t max, size_t *len, struct err *err)
@@ -106,9 +111,6 @@ static void on_done(void *arg, const struct err *err)
 static int load_begin(struct docker *d, struct loop *loop, const struct store_image *image, const bool *skip,
 		      store_event_fn *event, void *arg, struct store_session **out, struct err *err)
 {
-	if (check_compressions(docker_info(d), image, skip, err) < 0)
-		return -1;
-
 	struct store_session *s = xcalloc(1, sizeof *s);
 	*s = (struct store_session){ .docker = d, .loop = loop, .image = image, .event = event, .arg = arg };
 	for (size_t i = 0; i < image->n_layers; i++)
@@ -162,6 +164,8 @@ static ssize_t load_feed(struct store_session *s, const void *bytes, size_t len,
 {
 	if (s->ended)
 		return session_error(s, err);
+	if (load_archive_at_layer_start(s->archive) && check_compression(docker_info(s->docker), bytes, len, err) < 0)
+		return -1;
 
 	size_t taken = load_archive_put(s->archive, bytes, len);
 	if (taken)
