@@ -148,11 +148,20 @@ static int resolve(struct job *j, int64_t deadline_ms, struct err *err)
 	return result;
 }
 
+/*
+ * An image without any name in the containerd store may be one whose load was cut before its layers were unpacked:
+ * loading it again costs nothing when they were.
+ */
+static bool may_be_half(const struct job *j, const struct image_state *state)
+{
+	return docker_info(j->context->docker)->store == DOCKER_STORE_CONTAINERD && !state->repo_tags.n &&
+	       !state->repo_digests.n;
+}
+
 /* True when the engine has the whole image; gives it the name where that is missing. */
 static int already_there(struct job *j, const char *id, bool *there, struct err *err)
 {
 	CLEANUP(image_state_clear) struct image_state state = { 0 };
-	CLEANUP(freep) char *path = NULL;
 
 	*there = false;
 	if (image_inspect(j->context->docker, id, &state, err) < 0) {
@@ -161,14 +170,12 @@ static int already_there(struct job *j, const char *id, bool *there, struct err 
 		err_clear(err);
 		return 0;
 	}
+	if (may_be_half(j, &state))
+		return 0;
 	*there = true;
 	if (!j->name || strv_contains(&state.repo_tags, j->name) || strv_contains(&state.repo_tags, j->full_name))
 		return 0;
-	const char *colon = strrchr(j->name, ':');
-	CLEANUP(freep) char *repository = xstrndup(j->name, (size_t)(colon - j->name));
-	CLEANUP(freep) char *repo = docker_escape(repository), *tag = docker_escape(colon + 1);
-	path = xasprintf("/images/%s/tag?repo=%s&tag=%s", id, repo, tag);
-	return docker_call(j->context->docker, "POST", path, NULL, NULL, err);
+	return image_tag(j->context->docker, id, j->name, err);
 }
 
 static void show_layers(const struct job *j)

@@ -93,5 +93,9 @@ struct image_state {
 void image_state_clear(struct image_state *s);
 /* By reference or ID. ERR_NOT_FOUND. */
 int image_inspect(struct docker *d, const char *ref, struct image_state *out, struct err *err) MUST_CHECK;
+/* Gives it that name, "repository:tag", which another image may have had until now: that one stays, without it. */
+int image_tag(struct docker *d, const char *id, const char *name, struct err *err) MUST_CHECK;
+/* With its name; a second one, or a container of it, running or not, prevents that. */
+int image_remove(struct docker *d, const char *id, struct err *err) MUST_CHECK;
 
 #endif

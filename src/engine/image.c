@@ -4,6 +4,7 @@
 
 #define HEALTHCHECK_TIMEOUT_MS 30000 /* Docker's, where the image does not say */
 #define NS_PER_MS 1000000
+#define REMOVE_TIMEOUT_MS 120000 /* gigabytes, on a slow volume */
 
 static int strings(const struct json *obj, const char *name, struct strv *out, struct err *err)
 {
@@ -74,6 +75,27 @@ int image_inspect(struct docker *d, const char *ref, struct image_state *out, st
 		return err_wrap(err, "inspect image %s: Docker's answer", ref);
 	}
 	*out = s;
+	return 0;
+}
+
+int image_tag(struct docker *d, const char *id, const char *name, struct err *err)
+{
+	const char *colon = strrchr(name, ':'); /* a port's is not the last: the tag's is */
+	CLEANUP(freep) char *repository = xstrndup(name, (size_t)(colon - name));
+	CLEANUP(freep) char *repo = docker_escape(repository), *tag = docker_escape(colon + 1);
+	CLEANUP(freep) char *path = xasprintf("/images/%s/tag?repo=%s&tag=%s", id, repo, tag);
+
+	if (docker_call(d, "POST", path, NULL, NULL, err) < 0)
+		return err_wrap(err, "name image %.19s %s", id, name);
+	return 0;
+}
+
+int image_remove(struct docker *d, const char *id, struct err *err)
+{
+	CLEANUP(freep) char *path = xasprintf("/images/%s", id);
+
+	if (docker_call_for(d, "DELETE", path, NULL, REMOVE_TIMEOUT_MS, NULL, err) < 0)
+		return err_wrap(err, "remove image %.19s", id);
 	return 0;
 }
 

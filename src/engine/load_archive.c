@@ -251,23 +251,21 @@ static int finish_docker(struct load_archive *a, struct err *err)
 }
 
 /*
- * What the name points at. The annotation is containerd's: a tagged name gives the image its tag, REPOSITORY@DIGEST
- * what `docker pull` of a digest gives it. The tag alone is OCI's (image-layout, "index.json").
+ * What the name points at. The annotation is containerd's: REPOSITORY@DIGEST, as `docker pull` of a digest names it.
+ * A tag is not in it: containerd would move it to the image before it has unpacked a single layer.
  */
 static char *layout_index(const struct store_image *image)
 {
 	CLEANUP(json_freep) struct json *index = json_new_object();
-	struct json *top = json_new_object(), *annotations;
+	struct json *top = json_new_object();
 
 	json_set_int(index, "schemaVersion", 2);
 	json_set_str(index, "mediaType", "application/vnd.oci.image.index.v1+json");
 	json_set_str(top, "mediaType", image->top.media_type);
 	json_set_str(top, "digest", image->top.digest);
 	json_set_int(top, "size", (int64_t)image->top.len);
-	annotations = json_ensure_object(top, "annotations");
-	json_set_str(annotations, "io.containerd.image.name", image->full_name);
-	if (image->name)
-		json_set_str(annotations, "org.opencontainers.image.ref.name", strrchr(image->full_name, ':') + 1);
+	if (!image->name)
+		json_set_str(json_ensure_object(top, "annotations"), "io.containerd.image.name", image->full_name);
 	json_add(json_ensure_array(index, "manifests"), top);
 	return json_print(index, false);
 }

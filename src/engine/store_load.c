@@ -231,6 +231,37 @@ static int check_content(const struct store_session *s, const char *id, struct e
 	return err_set(err, ERR_NOT_FOUND, "Docker has the files of a layer, but not the layer");
 }
 
+/* The engine's verdict, and whether what it has now is the image. */
+static int check_loaded(struct store_session *s, const char *id, struct err *err)
+{
+	if (s->error.kind != ERR_NONE)
+		return session_error(s, err);
+	if (check_content(s, id, err) < 0)
+		return -1;
+	return check_inspect(s, id, id, err);
+}
+
+/* Docker 28's containerd store calls REPOSITORY@DIGEST a tag too. */
+static bool has_tag(const struct image_state *state)
+{
+	for (size_t i = 0; i < state->repo_tags.n; i++)
+		if (!strchr(state->repo_tags.v[i], '@'))
+			return true;
+	return false;
+}
+
+/* The containerd store keeps an image that it could not unpack. Without a tag it is nobody's but ours. */
+static void drop_failed(const struct store_session *s, const char *id)
+{
+	CLEANUP(image_state_clear) struct image_state state = { 0 };
+	struct err ignored; /* what failed before is what counts */
+
+	if (!names_top(s->docker) || image_inspect(s->docker, id, &state, &ignored) < 0 || has_tag(&state))
+		return;
+	if (image_remove(s->docker, id, &ignored) < 0)
+		return;
+}
+
 static int load_commit(struct store_session *s, struct err *err)
 {
 	char id[80];
@@ -240,12 +271,16 @@ static int load_commit(struct store_session *s, struct err *err)
 	wake_upload(s);
 	if (loop_wait(s->loop, session_ended, s, -1, err) < 0)
 		return -1;
-	if (s->error.kind != ERR_NONE)
-		return session_error(s, err);
 	load_image_id(s->docker, s->image, id);
-	if (check_content(s, id, err) < 0 || check_inspect(s, id, id, err) < 0)
+	if (check_loaded(s, id, err) < 0) {
+		drop_failed(s, id);
 		return -1;
-	return s->image->name ? check_inspect(s, s->image->full_name, id, err) : 0;
+	}
+	if (!s->image->name)
+		return 0;
+	if (names_top(s->docker) && image_tag(s->docker, id, s->image->full_name, err) < 0)
+		return -1;
+	return check_inspect(s, s->image->full_name, id, err);
 }
 
 /*
