@@ -1,5 +1,6 @@
 """What the component tests share: the lab on the path, a namespace per test, engines by name."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+pytest.register_assert_rewrite("parity")
 
 import lab  # noqa: E402
 
@@ -25,10 +28,19 @@ def pytest_generate_tests(metafunc):
     if "engine_kind" in metafunc.fixturenames:
         wanted = metafunc.config.getoption("--engines")
         kinds = list(lab.KINDS) if wanted == "all" else wanted.split(",")
-        metafunc.parametrize("engine_kind", kinds)
+        # The widest scope, so that a module may share an engine between its tests.
+        metafunc.parametrize("engine_kind", kinds, scope="session")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_configure(config):
+    config.addinivalue_line("markers", "thorough: runs with --engines all only")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--engines") != "all":
+        thorough = [item for item in items if item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=thorough)
+        items[:] = [item for item in items if item not in thorough]
     if os.geteuid() != 0:
         for item in items:
             item.add_marker(pytest.mark.skip(reason="needs root, for namespaces and engines"))
@@ -55,3 +67,19 @@ def engine(ns, engine_kind):
     """A fresh engine of each kind in turn, started in ns."""
     with lab.Engine(engine_kind) as started:
         yield started.start(ns)
+
+
+@pytest.fixture(scope="module")
+def pair_of_module(engine_kind):
+    from parity import Pair
+
+    with lab.Namespace() as namespace:
+        with contextlib.closing(Pair(namespace, engine_kind)) as pair:
+            yield pair
+
+
+@pytest.fixture
+def pair(pair_of_module):
+    """Two engines of a kind, shared by the tests of a module, and empty."""
+    pair_of_module.clean()
+    return pair_of_module

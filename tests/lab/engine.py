@@ -164,10 +164,12 @@ class Engine:
         if self.program == "podman":
             env["CONTAINERS_CONF"] = str(self.run_dir / "containers.conf")
             env["CONTAINERS_REGISTRIES_CONF"] = str(self.run_dir / "registries.conf")
+            env["TMPDIR"] = str(self.spool_dir)
         return env
 
     def _write_config(self):
         if self.program == "podman":
+            self.spool_dir.mkdir(exist_ok=True)
             podman.write_config(self)
             return
         config = {
@@ -208,6 +210,11 @@ class Engine:
     def pid(self) -> int:
         """The daemon's pid as the machine sees it; nsenter, whose child it is, only waits."""
         return _only_child(self._daemon.pid)
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where it keeps what it is being sent: Docker's own place, and what podman is told."""
+        return self.data_dir / "tmp"
 
     @property
     def containerd_socket(self) -> Path:

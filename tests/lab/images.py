@@ -66,7 +66,11 @@ def push(name: str, registry, repository: str, tag: str | None = None) -> str:
     Indexes go with everything they list, and every digest stays what it is in the layout.
     """
     image = get(name)
-    tag = tag or image.tag
+    return push_image(image, registry, repository, tag or image.tag)
+
+
+def push_image(image: oci.Image, registry, repository: str, tag: str) -> str:
+    """The same for an image of any layout."""
     argv = ["skopeo", "--insecure-policy", "copy", "--quiet", "--all", "--preserve-digests"]
     if registry.user:
         argv.append(f"--dest-creds={registry.user}:{registry.password}")
