@@ -158,7 +158,8 @@ static int choose_probe(struct deployment *d, const struct container_state *stat
 static bool lost_in_outage(struct follow *f, const struct container_state *state)
 {
 	const struct json *policy = json_get(json_get(json_get(state->inspect, "HostConfig"), "RestartPolicy"), "Name");
-	bool lost = f->outage && f->ran && !f->died && !state->running && !state->restarting;
+	bool outage = f->outage || docker_events_are_cut(f->events);
+	bool lost = outage && f->ran && !f->died && !state->running && !state->restarting;
 
 	f->outage = false;
 	f->ran = state->running || (f->ran && !f->died);
@@ -284,6 +285,7 @@ int follow_container(struct deployment *d, enum follow_mode mode, int64_t give_u
 	struct follow f = {
 		.d = d,
 		.ran = mode != FOLLOW_FAILED,
+		.outage = true, /* no event tells of what was before the first */
 		.ready_by_ms = -1,
 		.failed = mode == FOLLOW_FAILED,
 	};
