@@ -13,6 +13,7 @@ struct follow {
 	bool died;                /* the container died since the last look */
 	bool ran;                 /* and no event has told of its end */
 	bool outage;              /* Docker was away since the last look */
+	bool looked;              /* at all: what was just started, or found running, nobody has stopped */
 	bool was_ready;           /* ever, in this follow */
 	bool failed;              /* the ready timeout has passed: `failed` until it is ready after all */
 	int64_t ready_by_ms;      /* -1: no grace */
@@ -159,9 +160,10 @@ static bool lost_in_outage(struct follow *f, const struct container_state *state
 {
 	const struct json *policy = json_get(json_get(json_get(state->inspect, "HostConfig"), "RestartPolicy"), "Name");
 	bool outage = f->outage || docker_events_are_cut(f->events);
-	bool lost = outage && f->ran && !f->died && !state->running && !state->restarting;
+	bool lost = outage && f->ran && (!f->died || !f->looked) && !state->running && !state->restarting;
 
 	f->outage = false;
+	f->looked = true;
 	f->ran = state->running || (f->ran && !f->died);
 	return lost && (streq(json_string(policy), "unless-stopped") || streq(json_string(policy), "always"));
 }
