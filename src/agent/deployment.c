@@ -114,7 +114,7 @@ static int bring_up(struct deployment *d, struct err *err)
 	if (found == GENERATION_SAME) {
 		(void)snprintf(d->snapshot.digest, sizeof d->snapshot.digest, "%s", state.label_digest ?: "");
 		log_notice("%s %s", state.running ? "adopting the running container" : "starting the container", d->name);
-		return state.running ? 0 : container_start(d->context->docker, d->name, err);
+		return state.running ? 0 : generation_start(d, err);
 	}
 	if (acquire(d, &image, err) < 0)
 		return -1;
@@ -189,7 +189,8 @@ static int serve(struct deployment *d, struct err *err)
 static int attempt(struct deployment *d, struct err *err)
 {
 	if (bring_up(d, err) < 0) {
-		if (!d->replaced || err->kind == ERR_CANCELLED)
+		/* A temporary failure says nothing about the new container. */
+		if (!d->replaced || err->kind == ERR_CANCELLED || err->retryable)
 			return -1;
 		struct err why = *err;
 		if (fall_back(d, &why, err) < 0)

@@ -1,5 +1,6 @@
 #include "agent/follow.h"
 
+#include "agent/generation.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -10,6 +11,9 @@ struct follow {
 	struct docker_events *events;
 	bool woken;               /* an event came: look at once */
 	bool died;                /* the container died since the last look */
+	bool ran;                 /* and no event has told of its end */
+	bool outage;              /* Docker was away since the last look */
+	bool looked;              /* at all: what was just started, or found running, nobody has stopped */
 	bool was_ready;           /* ever, in this follow */
 	bool failed;              /* the ready timeout has passed: `failed` until it is ready after all */
 	int64_t ready_by_ms;      /* -1: no grace */
@@ -23,7 +27,7 @@ static void on_event(void *arg, const struct json *event)
 	const char *action = json_string(json_get(event, "Action"));
 
 	if (!event) {
-		f->woken = true; /* the stream was cut: anything may have happened */
+		f->woken = f->outage = true; /* the stream was cut: anything may have happened */
 		return;
 	}
 	if (!streq(id_or_name, f->d->name) || !action || skip_prefix(action, "exec_"))
@@ -150,6 +154,54 @@ static int choose_probe(struct deployment *d, const struct container_state *stat
 	return 0;
 }
 
+/*
+ * A dockerd that crashed ends, when it is back, the containers that it finds running, and counts that as somebody's
+ * wish: `unless-stopped` stays down (20.10 to 28.5). What ran before an outage and does not after it is started.
+ */
+static bool lost_in_outage(struct follow *f, const struct container_state *state)
+{
+	const struct json *policy = json_get(json_get(json_get(state->inspect, "HostConfig"), "RestartPolicy"), "Name");
+	bool outage = f->outage || docker_events_are_cut(f->events);
+	bool lost = outage && f->ran && (!f->died || !f->looked) && !state->running && !state->restarting;
+
+	f->outage = false;
+	f->looked = true;
+	f->ran = state->running || (f->ran && !f->died);
+	return lost && (streq(json_string(policy), "unless-stopped") || streq(json_string(policy), "always"));
+}
+
+/* Takes the failure as the reason. Whether it is a new one. */
+static bool take_reason(struct follow *f, struct err *err)
+{
+	char before[sizeof f->reason];
+
+	memcpy(before, f->reason, sizeof before);
+	(void)snprintf(f->reason, sizeof f->reason, "%.*s", (int)sizeof f->reason - 1, err->msg);
+	err_clear(err);
+	return !streq(before, f->reason);
+}
+
+static int revive(struct follow *f, struct err *err)
+{
+	struct deployment *d = f->d;
+	char line[ERR_LINE_MAX];
+
+	(void)readiness_reset(&d->readiness);
+	if (generation_start(d, err) == 0) {
+		log_warning("%s had ended with Docker; started it again", d->name);
+		(void)snprintf(f->reason, sizeof f->reason, "started again, after Docker was away");
+		f->woken = true;
+		return 0;
+	}
+	if (err->kind == ERR_CANCELLED)
+		return -1;
+	f->outage = err->retryable; /* the next look tries again */
+	(void)err_line(err, line, sizeof line);
+	if (take_reason(f, err))
+		log_warning("%s had ended with Docker: %s", d->name, line);
+	return 0;
+}
+
 /* One look at the container. 0 looked, 1 it is not there any more. */
 static int look(struct follow *f, struct container_state *state, struct err *err)
 {
@@ -163,14 +215,18 @@ static int look(struct follow *f, struct container_state *state, struct err *err
 		if (!err->retryable)
 			return -1;
 		/* Docker is away; the app may well serve on, but nobody can say so. */
-		(void)snprintf(f->reason, sizeof f->reason, "%.*s", (int)sizeof f->reason - 1, err->msg);
-		err_clear(err);
+		(void)take_reason(f, err);
+		f->outage = true;
 		feed(f, false);
 		return 0;
 	}
 	if (!state->label_name || choose_probe(d, state, err) < 0)
 		return state->label_name ? -1 : 1;
 	d->snapshot.restart_count = state->restart_count;
+	if (lost_in_outage(f, state)) {
+		*state->status = '\0'; /* not hopeless: it is starting */
+		return revive(f, err);
+	}
 	if (f->died || !state->running || state->restarting) {
 		f->died = false;
 		feed_dead(f, state);
@@ -263,7 +319,13 @@ int follow_container(struct deployment *d, enum follow_mode mode, int64_t give_u
 		     struct err *why, struct err *err)
 {
 	const struct options *o = d->context->options;
-	struct follow f = { .d = d, .ready_by_ms = -1, .failed = mode == FOLLOW_FAILED };
+	struct follow f = {
+		.d = d,
+		.ran = mode != FOLLOW_FAILED,
+		.outage = true, /* no event tells of what was before the first */
+		.ready_by_ms = -1,
+		.failed = mode == FOLLOW_FAILED,
+	};
 
 	if (mode == FOLLOW_FRESH)
 		f.ready_by_ms = clock_mono_ms() + opt_number(o, OPT_READY_TIMEOUT);

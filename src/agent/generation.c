@@ -28,8 +28,7 @@ static bool same_configuration(const struct deployment *d, const struct containe
 	return streq(s->label_config, d->config_hash) && streq(s->label_image, d->image);
 }
 
-/* A candidate of a run that died: it never served. */
-static int remove_stale(struct deployment *d, const char *name, struct err *err)
+static int remove_old(struct deployment *d, const char *name, struct err *err)
 {
 	CLEANUP(container_state_clear) struct container_state state = { 0 };
 
@@ -38,7 +37,7 @@ static int remove_stale(struct deployment *d, const char *name, struct err *err)
 		return -1;
 	if (found == 1)
 		return 0;
-	log_info("removing %s, left by an interrupted run", name);
+	log_info("removing %s", name);
 	return container_remove(d->context->docker, name, true, err);
 }
 
@@ -69,9 +68,10 @@ int generation_find(struct deployment *d, enum generation_found *found, struct c
 		if (restored && (result = look(d, d->name, state, err)) < 0)
 			return -1;
 	}
-	if (remove_stale(d, d->next, err) < 0)
+	if (remove_old(d, d->next, err) < 0) /* a candidate of a run that died: it never served */
 		return -1;
 	*found = result == 1 ? GENERATION_NONE : same_configuration(d, state) ? GENERATION_SAME : GENERATION_OTHER;
+	d->replaced &= *found == GENERATION_SAME; /* else what this run had made is gone */
 	return 0;
 }
 
@@ -118,13 +118,36 @@ static int start(struct deployment *d, struct err *err)
 	return container_start(d->context->docker, d->name, err);
 }
 
+int generation_start(struct deployment *d, struct err *err)
+{
+	struct err later;
+
+	if (start(d, err) == 0)
+		return 0;
+	if (err->kind == ERR_CONFLICT && err->retryable &&
+	    container_remove(d->context->docker, d->name, true, &later) < 0)
+		log_err(LOG_LEVEL_WARNING, &later);
+	return -1;
+}
+
+/*
+ * Names that are taken or gone while they change: an engine that died had done what it could not answer any more,
+ * and the request was sent again. The next attempt looks anew, and knows a stranger's container.
+ */
+static int look_anew(struct err *err)
+{
+	if (err->kind == ERR_CONFLICT || (err->kind == ERR_NOT_FOUND && strstr(err->msg, "No such container")))
+		return err_retry(err, err->retry_after_ms);
+	return -1;
+}
+
 /* A container that did not start is of no use to the next run either. */
 static int make_first(struct deployment *d, const struct json *body, struct err *err)
 {
 	struct err later;
 
 	if (create(d, d->name, body, err) < 0)
-		return -1;
+		return look_anew(err);
 	if (start(d, err) == 0)
 		return 0;
 	if (err->kind != ERR_CANCELLED && container_remove(d->context->docker, d->name, true, &later) < 0)
@@ -140,12 +163,12 @@ static int make_instead(struct deployment *d, const struct json *body, struct er
 {
 	struct docker *docker = d->context->docker;
 
-	if (create(d, d->next, body, err) < 0 || remove_stale(d, d->prev, err) < 0)
-		return -1;
+	if (create(d, d->next, body, err) < 0 || remove_old(d, d->prev, err) < 0)
+		return look_anew(err);
 	log_notice("stopping %s; the new configuration takes its place", d->name);
 	if (container_stop(docker, d->name, -1, err) < 0 || container_rename(docker, d->name, d->prev, err) < 0 ||
 	    container_rename(docker, d->next, d->name, err) < 0)
-		return -1;
+		return look_anew(err);
 	d->replaced = true;
 	return start(d, err);
 }

@@ -21,6 +21,9 @@ enum generation_found {
 int generation_find(struct deployment *d, enum generation_found *found, struct container_state *state,
 		    struct err *err) MUST_CHECK;
 
+/* Starts NAME. One that the engine cannot start any more is removed, for find() to see: retryable. */
+int generation_start(struct deployment *d, struct err *err) MUST_CHECK;
+
 /* Makes and starts NAME from the image, replacing (stopping, keeping as NAME-prev) one that `old` shows; old may be NULL. */
 int generation_make(struct deployment *d, const struct acquired *image, const struct container_state *old,
 		    struct err *err) MUST_CHECK;

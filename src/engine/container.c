@@ -81,10 +81,64 @@ static int explain(struct err *err)
 	return -1;
 }
 
+/* "… Bind for 0.0.0.0:80 failed: port is already allocated": 80, or 0. */
+static int64_t port_in(const char *message)
+{
+	const char *end = strstr(message, " failed: port is already allocated"), *at = end;
+
+	while (at && at > message && at[-1] >= '0' && at[-1] <= '9')
+		at--;
+	return at && at != end ? strtol(at, NULL, 10) : 0;
+}
+
+static bool has_port(const struct json *container, int64_t wanted)
+{
+	for (const struct json *p = json_first(json_get(container, "Ports")); p; p = json_next(p)) {
+		int64_t port = 0;
+		struct err ignored;
+		if (json_opt_int(p, "PublicPort", 0, 65535, &port, &ignored) == 0 && port == wanted)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A dockerd that was killed while it started a container keeps that container's ports when it is back, for
+ * nobody, until it is restarted (20.10 to 28.5). Worth retrying: somebody may restart it.
+ */
+static bool port_is_lost(struct docker *d, const struct err *err)
+{
+	CLEANUP(json_freep) struct json *list = NULL;
+	int64_t port = port_in(err->msg);
+	struct err ignored;
+
+	if (!port || docker_call(d, "GET", "/containers/json", NULL, &list, &ignored) < 0)
+		return false;
+	for (const struct json *v = json_first(list); v; v = json_next(v))
+		if (has_port(v, port))
+			return false;
+	return true;
+}
+
+/* The same death may leave a container that can only be removed. */
+static bool is_spoiled(const struct err *err)
+{
+	return err->kind == ERR_FAILED &&
+	       (strstr(err->msg, "id already in use") || strstr(err->msg, ": already exists"));
+}
+
 int container_start(struct docker *d, const char *name, struct err *err)
 {
 	if (simple_call(d, "POST", name, "/start", DOCKER_TIMEOUT_MS, err) == 0)
 		return 0;
+	if (is_spoiled(err)) {
+		err->kind = ERR_CONFLICT;
+		(void)err_retry(err, 0);
+	} else if (port_is_lost(d, err)) {
+		(void)err_hint(err, "no container has that port: Docker lost track of it when it was killed; "
+				    "`systemctl restart docker`");
+		(void)err_retry(err, 0);
+	}
 	(void)explain(err);
 	return err_wrap(err, "start container %s", name);
 }

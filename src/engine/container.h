@@ -68,6 +68,10 @@ int container_inspect(struct docker *d, const char *name, struct container_state
 /* id_out: 65 bytes. ERR_CONFLICT: the name is taken. Docker's warnings are appended to *warnings. */
 int container_create(struct docker *d, const char *name, const struct json *body, const char *platform,
 		     char id_out[65], struct strv *warnings, struct err *err) MUST_CHECK;
+/*
+ * After a dockerd that was killed while it started a container, retryable: ERR_CONFLICT when this one can only be
+ * removed and made again; ERR_FAILED when a port is held for no container, until Docker is restarted.
+ */
 int container_start(struct docker *d, const char *name, struct err *err) MUST_CHECK;
 /* timeout_s -1: the image's own. Already stopped is success. */
 int container_stop(struct docker *d, const char *name, int timeout_s, struct err *err) MUST_CHECK;

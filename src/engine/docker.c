@@ -155,6 +155,25 @@ int docker_transport_error(struct err *err)
 	return err_wrap(err, "Docker"); /* the message names the socket */
 }
 
+bool docker_is_passing(const char *message)
+{
+	static const char *const words[] = {
+		": unavailable",
+		"client connection is closing",
+		"containerd.sock: connect: ",
+		"context canceled",
+		"error reading from server: EOF",
+		"failed to send write: ", /* to containerd's content store */
+		"failed to update store for object type", /* of networks: closed before the containers are */
+		"transport is closing",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (strstr(message, words[i]))
+			return true;
+	return false;
+}
+
 int docker_status_error(const struct http_response *r, struct err *err)
 {
 	static const struct {
@@ -184,8 +203,8 @@ int docker_status_error(const struct http_response *r, struct err *err)
 	size_t len = strlen(message);
 	while (len && isspace((unsigned char)message[len - 1]))
 		len--;
-	return err_set(err, kind, "%.*s", (int)(len < sizeof err->msg ? len : sizeof err->msg),
-		       message);
+	(void)err_set(err, kind, "%.*s", (int)(len < sizeof err->msg ? len : sizeof err->msg), message);
+	return r->status >= 500 && docker_is_passing(message) ? err_retry(err, 0) : -1;
 }
 
 struct http_request docker_request(const struct docker *d, const char *method, const char *path,

@@ -96,6 +96,8 @@ struct docker_events;
 typedef void docker_event_fn(void *arg, const struct json *event);
 int docker_events_start(struct docker *d, const char *type, docker_event_fn *fn, void *arg, struct docker_events **out,
 			struct err *err) MUST_CHECK;
+/* The stream has ended, and fn has not been told yet of another. */
+bool docker_events_are_cut(const struct docker_events *e);
 void docker_events_stop(struct docker_events *e);
 
 /* Percent-encodes a path segment or query value (RFC 3986 unreserved stay); caller frees. */

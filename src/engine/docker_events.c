@@ -19,6 +19,7 @@ struct docker_events {
 	struct docker_messages messages;
 	int64_t started_ms;
 	unsigned int failures; /* in a row */
+	bool cut;              /* and not subscribed again */
 	bool in_callback;      /* of our own transfer, which must not be cancelled there */
 	bool stopped;          /* meanwhile */
 };
@@ -68,6 +69,7 @@ static void on_end(void *arg, struct http_response *resp, const struct err *fail
 
 	(void)resp; /* whatever it was, the events have ended */
 	e->transfer = NULL;
+	e->cut = true;
 	if (e->stopped) {
 		events_free(e);
 		return;
@@ -116,6 +118,7 @@ static void on_ping(void *arg, struct http_response *resp, const struct err *fai
 		retry_later(e, &err);
 		return;
 	}
+	e->cut = false;
 	e->fn(e->arg, NULL); /* may stop us: nothing after it */
 }
 
@@ -146,6 +149,11 @@ int docker_events_start(struct docker *d, const char *type, docker_event_fn *fn,
 	}
 	*out = e;
 	return 0;
+}
+
+bool docker_events_are_cut(const struct docker_events *e)
+{
+	return e->cut;
 }
 
 void docker_events_stop(struct docker_events *e)

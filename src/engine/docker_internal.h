@@ -40,6 +40,9 @@ int docker_do(struct docker *d, const struct docker_exchange *x, struct http_res
 struct http_request docker_request(const struct docker *d, const char *method, const char *path,
 				   bool unversioned, char **url);
 
+/* Words of an engine that is going down, or has lost its containerd: they say nothing about what it was asked for. */
+bool docker_is_passing(const char *message);
+
 /* The error that a status other than 2xx and 304 means; returns -1. */
 int docker_status_error(const struct http_response *r, struct err *err);
 

@@ -43,6 +43,8 @@ static bool see(void *arg, const struct json *message)
 	if (text && s->in_band.kind == ERR_NONE) {
 		size_t len = strcspn(text, "\n");
 		(void)err_set(&s->in_band, ERR_FAILED, "%.*s", (int)(len < 500 ? len : 500), text);
+		if (docker_is_passing(text))
+			(void)err_retry(&s->in_band, 0);
 		if (strstr(text, "no space left on device"))
 			(void)err_hint(&s->in_band, "make room in Docker's data directory, "
 						    "or give it a larger volume");

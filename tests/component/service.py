@@ -20,6 +20,11 @@ def binary() -> str:
     raise FileNotFoundError("no berth binary: run scripts/build-static, or set BERTH")
 
 
+def sanitized() -> bool:
+    """Is it one of scripts/check-sanitizers?"""
+    return b"__asan_init" in Path(binary()).read_bytes()
+
+
 def request(ns, port, path="/", method="GET", host="127.0.0.1", timeout=10):
     """(status, body) of one request inside the namespace."""
     connection = http.client.HTTPConnection(host, port, timeout=timeout)

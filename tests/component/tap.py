@@ -144,6 +144,6 @@ def wait_until(what, timeout=10, why="", every=0.02):
     """Until what() is true: its value."""
     deadline = time.monotonic() + timeout
     while not (value := what()):
-        assert time.monotonic() < deadline, f"not within {timeout} s: {why or what}"
+        assert time.monotonic() < deadline, f"not within {timeout} s: {why() if callable(why) else why or what}"
         time.sleep(every)
     return value

@@ -64,24 +64,38 @@ static size_t content_of(const struct store_image *img, size_t layer)
 	return layer;
 }
 
+static uint8_t *bytes_of(const struct store_image *img, size_t layer)
+{
+	size_t len = (size_t)img->layers[layer].size_bytes;
+	uint8_t *bytes = xmalloc(len);
+
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = byte_of(content_of(img, layer), (int64_t)i);
+	return bytes;
+}
+
 /* put: bytes offered at once; get: bytes asked for at once. */
 static void make(enum load_layout layout, const struct store_image *img, const bool *skip, size_t put, size_t get,
 		 struct made *out)
 {
-	CLEANUP(freep) uint8_t *piece = xmalloc(put);
-	int64_t *given = xcalloc(img->n_layers, sizeof *given);
+	CLEANUP(freep) uint8_t *bytes = NULL;
 	struct load_archive *a;
+	size_t given = 0;
 	struct err err;
-	ssize_t at;
+	ssize_t at, of = -1; /* the layer that comes next; the one that has these bytes */
 
 	out->tar = BUF_INIT(16 * MIB);
 	assert_int_equal(load_archive_new(layout, img, skip, &a, &err), 0);
 	while ((at = load_archive_wants(a)) >= 0) {
-		size_t i = (size_t)at, len = 0;
-		for (; len < put && given[i] + (int64_t)len < img->layers[i].size_bytes; len++)
-			piece[len] = byte_of(content_of(img, i), given[i] + (int64_t)len);
-		size_t taken = load_archive_put(a, piece, len);
-		given[i] += (int64_t)taken;
+		if (at != of) {
+			free(bytes);
+			bytes = bytes_of(img, (size_t)at);
+			given = 0;
+			of = at;
+		}
+		size_t left = (size_t)img->layers[at].size_bytes - given, len = left < put ? left : put;
+		size_t taken = load_archive_put(a, bytes + given, len);
+		given += taken;
 		if (taken < len)
 			read_some(a, &out->tar, get);
 	}
@@ -97,7 +111,6 @@ static void make(enum load_layout layout, const struct store_image *img, const b
 	while (!load_archive_at_end(a))
 		read_some(a, &out->tar, get);
 	load_archive_free(a);
-	free(given);
 }
 
 /* "name size\n" of each entry; the archive must be whole. */
