@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .presets import BERTH, CLASSIC, CONTAINERD, DOCKER, FAST_LOAD, FLOOR, NO_BACKFILL
+from .presets import BERTH, CLASSIC, CONTAINERD, DOCKER, FAST_LOAD, FLOOR, NO_BACKFILL, TEE
 
 MIB = 1 << 20
 MEMORY_LIMIT = 96
@@ -25,6 +25,7 @@ CHECKS = (
     Check("the same, against the floor", "big", CONTAINERD, NO_BACKFILL, 1.1, base=FLOOR),
     Check("the same, total CPU", "big", CONTAINERD, NO_BACKFILL, 0.25, what="cpu"),
     Check("1.2 GB image, containerd store, backfill included", "big", CONTAINERD, BERTH, 0.40),
+    Check("the same, --backfill=tee", "big", CONTAINERD, TEE, 0.40),
     Check("1.2 GB image as zstd, --backfill=no", "bigzstd", CONTAINERD, NO_BACKFILL, 0.27),
     Check("one gzip layer of 380 MB, --backfill=no", "onelayer", CONTAINERD, NO_BACKFILL, 0.20),
     Check("the same, 60 MB/s a connection", "onelayer", CONTAINERD, NO_BACKFILL, 0.35, link="60MBps"),

@@ -11,6 +11,7 @@ from lab.engine import DOCKER_CLI
 from lab.paths import LabError, check
 
 COPY = "bench/image:copied"
+OPTIONAL = (("--fast-load", "--fast-load"), ("--backfill=tee", "|tee|"))  # what its help says where berth has them
 
 # $1 directory, $2 program, $3 how many at once, then the layers.
 FLOOR = """
@@ -123,13 +124,18 @@ def _clean_floor(stage):
     check(["rm", "-rf", stage.data / "floor"])
 
 
+def _berth_way(name, saves, *options):
+    return Way(name, _berth(*options), _clean_docker, berth=True, check=_berth_served(saves))
+
+
 WAYS = {
     way.name: way
     for way in (
         Way("docker pull", _docker, _clean_docker),
-        Way("berth pull", _berth(), _clean_docker, berth=True, check=_berth_served(True)),
-        Way("berth pull --backfill=no", _berth("--backfill=no"), _clean_docker, berth=True, check=_berth_served(False)),
-        Way("berth pull --fast-load", _berth("--fast-load"), _clean_docker, berth=True, check=_berth_served(True)),
+        _berth_way("berth pull", True),
+        _berth_way("berth pull --backfill=no", False, "--backfill=no"),
+        _berth_way("berth pull --backfill=tee", True, "--backfill=tee"),
+        _berth_way("berth pull --fast-load", True, "--fast-load"),
         Way("skopeo copy", _skopeo, _clean_docker),
         Way("ctr images pull", _ctr, _clean_docker),
         Way("podman pull", _podman, _clean_podman, engine=lambda stage: stage.podman),
@@ -147,9 +153,10 @@ def available(berth: str, kind: str, image: str, link: str, wanted) -> list[Way]
         raise LabError(f"{berth} help pull: exit {done.returncode}\n{done.stderr}")
     missing = set()
     if not containerd:
-        missing |= {"berth pull --backfill=no", "ctr images pull"}
-    if containerd or "--fast-load" not in done.stdout:
+        missing |= {"berth pull --backfill=no", "berth pull --backfill=tee", "ctr images pull"}
+    if containerd:
         missing.add("berth pull --fast-load")
+    missing |= {f"berth pull {option}" for option, word in OPTIONAL if word not in done.stdout}
     if link != "open":
         missing.add("floor")  # which no link slows down
     return [WAYS[name] for name in wanted if name not in missing]
