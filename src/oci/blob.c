@@ -1,42 +1,54 @@
 #include "oci/blob_internal.h"
 
 #include <assert.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #define RATE_CHECK_MS 5000
+#define ADAPT_MS 50
+/* A reader that has less to read than one write to its worker's pipe waits for the network. */
+#define STARVED_BYTES ((int64_t)(64 * KIB))
+#define SATED_BYTES ((int64_t)(8 * MIB))
+/* Of the time, spent computing: more connections would not bring more. */
+#define BUSY_PERCENT 70
 
-static void start_more(struct blob_set *set)
+void blob_ask(struct blob_set *set)
 {
-	for (size_t i = 0; i < set->n && set->running < BLOB_PARALLEL_MAX; i++) {
+	size_t i;
+	int64_t len;
+
+	while (plan_next(&set->plan, &i, &len)) {
 		struct blob *b = &set->blobs[i];
-		if (b->skip || b->state != BLOB_WAITING)
-			continue;
 		b->state = BLOB_RUNNING;
-		set->running++;
-		blob_transfer_start(b);
+		range_start(range_new(b, b->plan->asked, b->plan->asked + len));
 	}
 }
 
 static void resume_some(struct blob_set *set)
 {
-	for (size_t i = 0; i < set->n; i++)
-		blob_transfer_resume(&set->blobs[i]);
+	for (size_t i = set->plan.lowest; i < set->n; i++)
+		if (set->blobs[i].stream)
+			for (struct range *r = set->blobs[i].ranges; r; r = r->next)
+				range_resume(r);
 }
 
 void blob_ended(struct blob *b, const struct err *err)
 {
 	struct blob_set *set = b->set;
 
-	set->running--;
 	b->state = err ? BLOB_FAILED : BLOB_VERIFIED;
+	b->plan->over = true;
 	if (err) {
 		b->err = *err;
 		(void)err_wrap(&b->err, "layer %zu of %zu", b->i + 1, set->n);
 	}
 	blob_transfer_stop(b);
-	start_more(set);
-	resume_some(set); /* a failed one is not waited for by the buffer any more */
+	blob_forget_read(b);
+	blob_find_lowest(set); /* a failed one is not waited for any more */
+	resume_some(set);
+	blob_ask(set);
 	set->event(set->event_arg, b->i);
 }
 
@@ -47,8 +59,6 @@ static void end_empty(struct blob *b)
 	struct err err;
 
 	digest_of("", 0, &empty);
-	b->set->running++;
-	b->state = BLOB_RUNNING;
 	if (digest_equal(&empty, &b->d.digest)) {
 		blob_ended(b, NULL);
 		return;
@@ -56,6 +66,52 @@ static void end_empty(struct blob *b)
 	(void)err_set(&err, ERR_REFUSED, "digest mismatch: %s is not that of no bytes",
 		      b->d.digest.text);
 	blob_ended(b, &err);
+}
+
+static bool is_starved(const struct blob_set *set, size_t i)
+{
+	const struct blob *b = &set->blobs[i];
+
+	return (i == set->plan.lowest || b->plan->read) && !b->plan->over && b->checked < b->d.size &&
+	       b->checked - b->read < STARVED_BYTES;
+}
+
+static int64_t cpu_ms(void)
+{
+	struct timespec t;
+
+	/* Cannot fail: the clock is Linux's since 2.6.12. */
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* More connections bring more as long as it is the network that we wait for. */
+static void adapt(struct blob_set *set)
+{
+	int64_t ms = clock_mono_ms() - set->adapt_ms, cpu = cpu_ms() - set->adapt_cpu_ms;
+	bool starved = false, sated = false;
+
+	set->adapt_ms += ms;
+	set->adapt_cpu_ms += cpu;
+	for (size_t i = set->plan.lowest; i < set->n && !starved; i++)
+		starved = is_starved(set, i);
+	if (set->plan.lowest < set->n) {
+		const struct blob *b = &set->blobs[set->plan.lowest];
+		sated = b->checked - b->read >= SATED_BYTES;
+	}
+	plan_adapt(&set->plan, starved && cpu * 100 < ms * BUSY_PERCENT, sated);
+}
+
+static void on_adapt(void *arg)
+{
+	struct blob_set *set = arg;
+
+	set->adapt_timer = NULL;
+	if (set->plan.lowest == set->n)
+		return; /* all is read */
+	set->adapt_timer = loop_timer_start(set->loop, ADAPT_MS, on_adapt, set);
+	adapt(set);
+	blob_ask(set);
 }
 
 static void on_start(void *arg)
@@ -66,7 +122,10 @@ static void on_start(void *arg)
 	for (size_t i = 0; i < set->n; i++)
 		if (!set->blobs[i].skip && set->blobs[i].d.size == 0)
 			end_empty(&set->blobs[i]);
-	start_more(set);
+	set->adapt_ms = clock_mono_ms();
+	set->adapt_cpu_ms = cpu_ms();
+	set->adapt_timer = loop_timer_start(set->loop, ADAPT_MS, on_adapt, set);
+	blob_ask(set);
 }
 
 static void on_rate(void *arg)
@@ -74,8 +133,11 @@ static void on_rate(void *arg)
 	struct blob_set *set = arg;
 
 	set->rate_timer = loop_timer_start(set->loop, RATE_CHECK_MS, on_rate, set);
-	for (size_t i = 0; i < set->n; i++)
-		blob_transfer_check_rate(&set->blobs[i], RATE_CHECK_MS);
+	for (size_t i = 0; i < set->n; i++) {
+		struct range *r = set->blobs[i].ranges;
+		while (r && !range_check_rate(r, RATE_CHECK_MS))
+			r = r->next;
+	}
 }
 
 int blob_set_start(struct registry *r, struct http *http, struct loop *loop,
@@ -91,14 +153,26 @@ int blob_set_start(struct registry *r, struct http *http, struct loop *loop,
 		.loop = loop,
 		.blobs = xcalloc(n, sizeof *set->blobs),
 		.n = n,
+		.plan = { .blobs = xcalloc(n, sizeof *set->plan.blobs),
+			  .n = n,
+			  .budget = BLOB_BUFFERED_MAX_BYTES,
+			  .wanted = PLAN_CONNECTIONS_FIRST,
+			  .connections_max = BLOB_CONNECTIONS_MAX },
 		.event = event,
 		.event_arg = event_arg,
 	};
 	for (size_t i = 0; i < n; i++) {
 		struct blob *b = &set->blobs[i];
-		*b = (struct blob){ .set = set, .i = i, .d = blobs[i], .skip = skip && skip[i] };
-		b->hash = sha256_new();
+		*b = (struct blob){ .set = set,
+				    .i = i,
+				    .d = blobs[i],
+				    .skip = skip && skip[i],
+				    .plan = &set->plan.blobs[i],
+				    .hash = sha256_new(),
+				    .place_number = 1 };
+		*b->plan = (struct plan_blob){ .size = b->d.size, .over = b->skip };
 	}
+	blob_find_lowest(set);
 	/* In the loop's next turn: no event before the caller has its set. */
 	set->start_timer = loop_timer_start(loop, 0, on_start, set);
 	set->rate_timer = loop_timer_start(loop, RATE_CHECK_MS, on_rate, set);
@@ -112,11 +186,14 @@ void blob_set_free(struct blob_set *set)
 		return;
 	loop_timer_cancel(set->start_timer);
 	loop_timer_cancel(set->rate_timer);
+	loop_timer_cancel(set->adapt_timer);
 	for (size_t i = 0; i < set->n; i++) {
 		blob_transfer_stop(&set->blobs[i]);
 		sha256_free(set->blobs[i].hash);
+		blob_buffer_free(&set->blobs[i]);
 	}
-	blob_buffer_free(set);
+	blob_spare_free(set);
+	free(set->plan.blobs);
 	free(set->blobs);
 	free(set);
 }
@@ -133,9 +210,7 @@ const struct err *blob_error(const struct blob_set *set, size_t i)
 
 bool blob_wants_refetch(const struct blob_set *set, size_t i)
 {
-	const struct blob *b = &set->blobs[i];
-
-	return b->spoiled || (b->lied && b->asked_from > 0);
+	return set->blobs[i].spoiled;
 }
 
 int64_t blob_received_bytes(const struct blob_set *set, size_t i)
@@ -145,15 +220,21 @@ int64_t blob_received_bytes(const struct blob_set *set, size_t i)
 
 void blob_peek(const struct blob_set *set, size_t i, const void **bytes, size_t *len)
 {
-	const struct segment *s = set->blobs[i].first;
+	const struct range *r = set->blobs[i].ranges;
 
+	while (r && !r->head && r->got == r->end)
+		r = r->next; /* read; its transfer is about to end */
+	const struct segment *s = r ? r->head : NULL;
 	*bytes = s ? s->bytes + s->start : NULL;
 	*len = s ? s->end - s->start : 0;
 }
 
 void blob_consume(struct blob_set *set, size_t i, size_t len)
 {
-	assert(len <= set->blobs[i].buffered);
+	assert((int64_t)len <= set->blobs[i].checked - set->blobs[i].read);
+	if (!len)
+		return;
 	blob_drop(&set->blobs[i], len);
 	resume_some(set);
+	blob_ask(set);
 }

@@ -1,20 +1,22 @@
 /*
- * Large blobs: several at once, lowest first, each delivered in order. Bytes pass
- * SHA-256 as they arrive; blob_read() hands them out before the end is known, so
- * whoever uses them must hold the result back until BLOB_VERIFIED. A cut transfer
- * is resumed by Range from the last byte; a stalled one (no byte for BLOB_STALL_MS, or
- * under 1 KiB/s over 30 s while we are reading) is cut and resumed; retries are
- * bounded per blob by progress. An expired URL (403 from a redirect target) is resolved again.
+ * Large blobs: several at once, lowest first, each delivered in order. A blob larger than a few MiB comes
+ * in ranges over several connections, more of them while that brings more; a server that answers a range
+ * request with all of it is read to the end in one piece. Bytes pass SHA-256 as soon as they have no gap;
+ * blob_peek() hands them out before the end is known, so whoever uses them must hold the result back until
+ * BLOB_VERIFIED. A cut transfer is resumed by Range from its last byte; a stalled one (no byte for
+ * BLOB_STALL_MS, or under 1 KiB/s over 30 s while we are reading) is cut and resumed; retries are bounded by
+ * progress. Where a redirect leads is remembered for the blob; an expired URL (403 there) is resolved again, once
+ * for all its ranges.
  */
 #ifndef BERTH_OCI_BLOB_H
 #define BERTH_OCI_BLOB_H
 
 #include "oci/registry.h"
 
-#define BLOB_PARALLEL_MAX 6                  /* transfers at once */
-#define BLOB_BUFFERED_MAX_BYTES (32 * MIB)   /* of all blobs together, received and not yet read */
+#define BLOB_CONNECTIONS_MAX 16              /* at once, of all blobs together */
+#define BLOB_BUFFERED_MAX_BYTES (32 * MIB)   /* of all blobs together: asked for or received, and not yet read */
 #define BLOB_STALL_MS 20000
-#define BLOB_ATTEMPTS_MAX 5                  /* in a row without a new byte */
+#define BLOB_ATTEMPTS_MAX 5                  /* of a range, in a row without a new byte */
 
 struct blob_set; /* the blobs of one pull */
 
@@ -36,8 +38,8 @@ void blob_set_free(struct blob_set *set); /* cancels what runs */
 enum blob_state blob_state(const struct blob_set *set, size_t i);
 const struct err *blob_error(const struct blob_set *set, size_t i); /* of a BLOB_FAILED blob */
 /*
- * Of a BLOB_FAILED blob: what was taken of it turned out wrong, or its rest was refused. One fetch from its first
- * byte may help; what was refused before any byte of it was taken has been asked for again already.
+ * Of a BLOB_FAILED blob: what was taken of it turned out wrong, and one fetch from its first byte may help. What was
+ * refused before any byte of it was taken has been asked for again already, also without ranges.
  */
 bool blob_wants_refetch(const struct blob_set *set, size_t i);
 int64_t blob_received_bytes(const struct blob_set *set, size_t i); /* for progress */

@@ -2,51 +2,53 @@
 
 #include "base/mem.h"
 
-/* The blob that is read now, or will be next: readers take them in order. */
-static size_t reader_at(struct blob_set *set)
+void blob_find_lowest(struct blob_set *set)
 {
-	while (set->lowest < set->n) {
-		const struct blob *b = &set->blobs[set->lowest];
+	while (set->plan.lowest < set->n) {
+		const struct blob *b = &set->blobs[set->plan.lowest];
 		if (!b->skip && b->state != BLOB_FAILED && b->read < b->d.size)
 			break;
-		set->lowest++;
+		set->plan.lowest++;
 	}
-	return set->lowest;
 }
 
-/*
- * All blobs share BLOB_BUFFERED_MAX_BYTES; all but the one being read leave
- * BLOB_READER_SHARE_BYTES of it free. Why the reader cannot starve: let j be the
- * lowest blob with something left to read, and suppose that it may not take a
- * slice. Then the buffer is full to within a slice. When a blob other than j last
- * took bytes, the whole buffer ended below MAX - SHARE; whatever came since came
- * for blobs that were "being read" in turn, and those before j have been read to
- * their end. So at least SHARE minus a slice of what is buffered is j's own: the
- * reader has bytes to read, and each that it consumes makes room. If j has no
- * bytes, there is room for SHARE. And j has a transfer: those are started lowest
- * first, and none gives its place away before its blob has ended.
- */
-bool blob_admits(struct blob *b, size_t len)
+static void hold(struct blob *b, int64_t more)
 {
-	struct blob_set *set = b->set;
-	size_t max = BLOB_BUFFERED_MAX_BYTES;
-
-	if (b->i != reader_at(set))
-		max -= BLOB_READER_SHARE_BYTES;
-	return set->buffered + len <= max;
+	b->plan->held += more;
+	b->set->plan.held += more;
 }
 
-static struct segment *segment_new(struct blob *b)
+void range_hold(struct range *r, int64_t more)
 {
-	int64_t left = b->d.size - b->received;
+	r->held_to += more;
+	r->b->plan->asked = r->held_to;
+	hold(r->b, more);
+}
+
+struct range *range_new(struct blob *b, int64_t first, int64_t end)
+{
+	struct range *r = xcalloc(1, sizeof *r), **at = &b->ranges;
+
+	*r = (struct range){ .b = b, .first = first, .end = end, .got = first, .held_to = first };
+	while (*at)
+		at = &(*at)->next;
+	*at = r;
+	range_hold(r, end - first);
+	return r;
+}
+
+static struct segment *segment_new(struct range *r)
+{
+	struct blob_set *set = r->b->set;
+	int64_t left = r->end - r->got;
 	size_t size = left < (int64_t)BLOB_SEGMENT_BYTES ? (size_t)left : BLOB_SEGMENT_BYTES;
-	struct segment *s = b->set->spare;
+	struct segment *s = set->spare;
 
 	/* A hundred layers of 1 KiB each must not take a hundred times 256 KiB. */
 	if (size < BLOB_SEGMENT_BYTES || !s)
 		s = xmalloc(sizeof *s + size);
 	else
-		b->set->spare = s->next;
+		set->spare = s->next;
 	s->next = NULL;
 	s->start = s->end = 0;
 	s->size = size;
@@ -63,21 +65,31 @@ static void segment_free(struct blob_set *set, struct segment *s)
 	set->spare = s;
 }
 
-void blob_store(struct blob *b, const void *bytes, size_t len)
+static void segments_free(struct range *r)
+{
+	while (r->head) {
+		struct segment *s = r->head;
+		r->head = s->next;
+		segment_free(r->b->set, s);
+	}
+	r->tail = NULL;
+}
+
+void range_store(struct range *r, const void *bytes, size_t len)
 {
 	const char *p = bytes;
 
 	while (len) {
-		struct segment *s = b->last;
+		struct segment *s = r->tail;
 		size_t room = s ? s->size - s->end : 0;
 		if (!room) {
-			s = segment_new(b);
+			s = segment_new(r);
 			room = s->size;
-			if (b->last)
-				b->last->next = s;
+			if (r->tail)
+				r->tail->next = s;
 			else
-				b->first = s;
-			b->last = s;
+				r->head = s;
+			r->tail = s;
 		}
 		if (room > len)
 			room = len;
@@ -85,45 +97,131 @@ void blob_store(struct blob *b, const void *bytes, size_t len)
 		s->end += room;
 		p += room;
 		len -= room;
-		b->received += (int64_t)room;
-		b->buffered += room;
-		b->set->buffered += room;
+		r->got += (int64_t)room;
+		r->b->received += (int64_t)room;
 	}
+}
+
+/* Of a range of which nothing was hashed or read yet. */
+static void hash_all(struct blob *b, const struct range *r)
+{
+	for (const struct segment *s = r->head; s; s = s->next)
+		sha256_update(b->hash, s->bytes, s->end);
+	b->checked = r->got;
+}
+
+void blob_check_on(struct blob *b)
+{
+	for (struct range *r = b->ranges; r; r = r->next)
+		if (r->first == b->checked && r->got > r->first)
+			hash_all(b, r);
+}
+
+static void range_free(struct range *r)
+{
+	segments_free(r);
+	free(r);
+}
+
+/* What is behind the bytes without a gap goes; what is half here ends where it is. */
+static void cut_back(struct range *r)
+{
+	struct blob *b = r->b;
+	int64_t keep = r->first < b->checked ? r->got : r->first;
+
+	hold(b, keep - r->held_to);
+	b->received -= r->got - keep;
+	r->held_to = r->got = r->end = keep;
+	if (keep == r->first)
+		segments_free(r);
+}
+
+void range_become_stream(struct range *r)
+{
+	struct blob *b = r->b;
+	struct range **at = &b->ranges;
+
+	for (struct range *q; (q = *at);) {
+		if (q != r)
+			range_stop(q);
+		cut_back(q);
+		if (q == r || q->first == q->end) {
+			*at = q->next;
+			if (q != r)
+				range_free(q);
+			continue;
+		}
+		at = &q->next;
+	}
+	*at = r;
+	r->next = NULL;
+	if (r->first >= b->checked)
+		r->first = r->got = r->held_to = b->checked;
+	r->end = b->d.size;
+	b->stream = true;
+	b->opener = NULL;
+	b->plan->asked = r->got;
+	b->plan->waits = true;
+}
+
+void blob_forget_read(struct blob *b)
+{
+	while (b->ranges) {
+		struct range *r = b->ranges;
+		if (r->got < r->end || r->head || r->walk || r->under_way)
+			return;
+		b->ranges = r->next;
+		range_free(r);
+	}
+}
+
+static void drop(struct range *r, size_t len)
+{
+	struct segment *s = r->head;
+
+	s->start += len;
+	if (s->start < s->end)
+		return;
+	r->head = s->next;
+	if (!r->head)
+		r->tail = NULL;
+	segment_free(r->b->set, s);
 }
 
 void blob_drop(struct blob *b, size_t len)
 {
+	struct range *r = b->ranges;
+
+	b->plan->read = true;
 	b->read += (int64_t)len;
-	b->buffered -= len;
-	b->set->buffered -= len;
+	hold(b, -(int64_t)len);
 	while (len) {
-		struct segment *s = b->first;
-		size_t n = s->end - s->start;
+		while (!r->head)
+			r = r->next;
+		size_t n = r->head->end - r->head->start;
 		if (n > len)
 			n = len;
-		s->start += n;
+		drop(r, n);
 		len -= n;
-		if (s->start < s->end)
-			continue;
-		b->first = s->next;
-		if (!b->first)
-			b->last = NULL;
-		segment_free(b->set, s);
+	}
+	blob_forget_read(b);
+	blob_find_lowest(b->set);
+}
+
+void blob_buffer_free(struct blob *b)
+{
+	while (b->ranges) {
+		struct range *r = b->ranges;
+		b->ranges = r->next;
+		range_free(r);
 	}
 }
 
-static void segments_free(struct segment *s)
+void blob_spare_free(struct blob_set *set)
 {
-	while (s) {
-		struct segment *next = s->next;
+	while (set->spare) {
+		struct segment *s = set->spare;
+		set->spare = s->next;
 		free(s);
-		s = next;
 	}
-}
-
-void blob_buffer_free(struct blob_set *set)
-{
-	for (size_t i = 0; i < set->n; i++)
-		segments_free(set->blobs[i].first);
-	segments_free(set->spare);
 }

@@ -3,10 +3,9 @@
 #define BERTH_OCI_BLOB_INTERNAL_H
 
 #include "oci/blob.h"
+#include "oci/blob_plan.h"
 #include "oci/registry_internal.h"
 
-/* Of the buffer, kept free for the blob that is read now: see blob_admits(). */
-#define BLOB_READER_SHARE_BYTES (4 * MIB)
 /* One allocation of buffered bytes; what blob_peek() shows at most. */
 #define BLOB_SEGMENT_BYTES (256 * KIB)
 
@@ -16,37 +15,58 @@ struct segment {
 	char bytes[];
 };
 
+/* Bytes that are asked for at once, and where they wait until they are read. */
+struct range {
+	struct range *next;
+	struct blob *b;
+	int64_t first, end; /* of the blob; end is behind the last */
+	int64_t got;        /* the next byte to come */
+	int64_t held_to;    /* below, the budget has room for it; end, but for a stream */
+	struct segment *head, *tail;
+
+	/* blob_transfer.c: the transfer under way */
+	struct walk *walk;
+	struct loop_timer *retry_timer;
+	bool under_way;     /* counts as a connection, also between two tries */
+	bool waits;         /* for another range to tell where the blob is */
+	unsigned int place; /* the number of the place that it was sent to */
+	int64_t asked_from; /* its first byte */
+	int64_t got_before; /* when it was sent off */
+	int64_t discard;    /* bytes that it sends again and that are passed over */
+	bool ranged;        /* asked for a part */
+	bool head_checked, paused;
+	bool lied;               /* it was refused before a byte of it was taken */
+	bool spoiled;            /* bytes were taken that cannot be right: no second try */
+	int64_t window_ms;       /* since then it has been too slow */
+	int64_t window_got;      /* at the last check */
+
+	unsigned int failures; /* in a row without a new byte */
+	unsigned int lies;
+};
+
 struct blob {
 	struct blob_set *set;
 	size_t i;
 	struct descriptor d;
 	bool skip;
+	struct plan_blob *plan;
 	enum blob_state state;
 	struct err err;
+	bool spoiled; /* why it failed */
+
+	struct range *ranges; /* from the byte that is read next on, in order */
+	int64_t received;     /* bytes that are here or were read */
+	int64_t checked;      /* bytes without a gap, hashed */
+	int64_t read;
 	struct sha256 *hash;
 	bool digest_good; /* all bytes are here and are the right ones */
 
-	/* blob_buffer.c */
-	int64_t received; /* bytes taken, in order, and hashed */
-	int64_t read;     /* bytes consumed */
-	size_t buffered;
-	struct segment *first, *last;
-
-	/* blob_transfer.c: the one under way */
-	struct walk *walk;
-	struct walk_place place;
-	struct loop_timer *retry_timer;
-	int64_t asked_from; /* its first byte */
-	int64_t discard;    /* bytes that it sends again and that are passed over */
-	bool head_checked, paused;
-	bool lied;               /* it was refused before a byte of it was taken */
-	bool spoiled;            /* bytes were taken that cannot be right: no second try */
-	int64_t window_ms;       /* since then it has been too slow */
-	int64_t window_received; /* at the last check */
-
-	unsigned int failures; /* in a row without a new byte */
-	unsigned int resumes;  /* in all */
-	unsigned int lies;
+	struct walk_place place;   /* where the bytes are, if not at the registry */
+	unsigned int place_number; /* counts them */
+	struct range *opener;      /* finds out; the others wait */
+	bool direct;               /* the registry itself has them */
+	bool stream;               /* no ranges here: one transfer to the end */
+	unsigned int resumes;      /* in all */
 };
 
 struct blob_set {
@@ -54,29 +74,43 @@ struct blob_set {
 	struct loop *loop;
 	struct blob *blobs;
 	size_t n;
-	size_t running;
-	size_t buffered;       /* of all */
-	size_t lowest;         /* no blob below has anything left to read */
+	struct plan plan;
 	struct segment *spare; /* of full size */
-	struct loop_timer *rate_timer, *start_timer;
+	struct loop_timer *rate_timer, *start_timer, *adapt_timer;
+	int64_t adapt_ms, adapt_cpu_ms; /* at the last time */
 	blob_event_fn *event;
 	void *event_arg;
 };
 
-/* blob_buffer.c: may blob b take so many bytes now? */
-bool blob_admits(struct blob *b, size_t len);
-void blob_store(struct blob *b, const void *bytes, size_t len);
-void blob_drop(struct blob *b, size_t len); /* consumed */
-void blob_buffer_free(struct blob_set *set);
+/* blob_buffer.c */
+struct range *range_new(struct blob *b, int64_t first, int64_t end); /* takes its room in the budget */
+void range_store(struct range *r, const void *bytes, size_t len);
+/* From here on one range: whatever arrived behind the bytes without a gap is dropped, and r has the rest of the blob. */
+void range_become_stream(struct range *r);
+void range_hold(struct range *r, int64_t more); /* a stream's */
+/* Hashes what has no gap any more. */
+void blob_check_on(struct blob *b);
+void blob_drop(struct blob *b, size_t len); /* read */
+void blob_forget_read(struct blob *b);      /* frees the ranges that are read and whose transfer is over */
+void blob_buffer_free(struct blob *b);
+void blob_spare_free(struct blob_set *set);
+/* The lowest blob with something left to read: readers take them in order. */
+void blob_find_lowest(struct blob_set *set);
 
 /* blob_transfer.c */
-void blob_transfer_start(struct blob *b);
+void range_start(struct range *r);
+void range_stop(struct range *r);
+void range_resume(struct range *r); /* if it is paused */
+/* Called every since_ms: cuts what is slower than 1 KiB/s over 30 s of our reading. True: that may have moved others. */
+bool range_check_rate(struct range *r, int64_t since_ms);
 void blob_transfer_stop(struct blob *b);
-void blob_transfer_resume(struct blob *b); /* if it is paused */
-/* Called every since_ms: cuts what is slower than 1 KiB/s over 30 s of our reading. */
-void blob_transfer_check_rate(struct blob *b, int64_t since_ms);
 
-/* blob.c: the blob is over, one way or the other (err NULL: verified). */
+/* blob_answer.c: before the first byte: is this what was asked for? A blob that comes whole instead is made a stream. */
+int range_check_head(struct range *r, const struct http_response *head, struct err *err) MUST_CHECK;
+
+/* blob.c */
+void blob_ask(struct blob_set *set); /* for all that may be asked for now */
+/* The blob is over, one way or the other (err NULL: verified). */
 void blob_ended(struct blob *b, const struct err *err);
 
 #endif

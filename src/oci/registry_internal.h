@@ -48,6 +48,7 @@ struct walk_request {
 	const char *path;   /* "/v2/NAME/manifests/KEY" */
 	const char *accept; /* or NULL */
 	int64_t offset;     /* > 0: Range from there */
+	int64_t end;        /* > 0: Range up to there; the byte behind the last */
 	size_t max_body_bytes;
 	http_body_fn *on_body; /* 2xx only; or NULL */
 	void *on_body_arg;

@@ -18,7 +18,6 @@ struct walk {
 	enum address_class least;
 	unsigned int hops;
 	bool own;                /* `at` is the registry's origin: credentials may go there */
-	bool from_place;         /* `at` was remembered, not told just now */
 	unsigned int generation; /* of the authorization that was sent; 0: none */
 	unsigned int rejections;
 	bool waits_for_token, waits_for_login;
@@ -78,7 +77,7 @@ static int send_request(struct walk *w, struct err *err)
 {
 	const struct walk_request *q = &w->req;
 	struct http_header headers[3];
-	char range[48];
+	char range[64];
 	struct http_request req = {
 		.method = "GET",
 		.url = w->at.text,
@@ -94,8 +93,10 @@ static int send_request(struct walk *w, struct err *err)
 
 	if (q->accept)
 		headers[req.n_headers++] = (struct http_header){ "Accept", q->accept };
-	if (q->offset > 0) {
-		(void)snprintf(range, sizeof range, "bytes=%" PRId64 "-", q->offset);
+	if (q->offset > 0 || q->end > 0) {
+		int n = snprintf(range, sizeof range, "bytes=%" PRId64 "-", q->offset);
+		if (q->end > 0)
+			(void)snprintf(range + n, sizeof range - (size_t)n, "%" PRId64, q->end - 1);
 		headers[req.n_headers++] = (struct http_header){ "Range", range };
 	}
 	w->generation = 0;
@@ -150,7 +151,6 @@ static void to_registry(struct walk *w)
 	w->least =
 		ADDRESS_LOOPBACK; /* the operator chose it; only link-local is out of the question */
 	w->own = true;
-	w->from_place = false;
 	w->hops = 0;
 }
 
@@ -184,13 +184,6 @@ static int follow(struct walk *w, const struct http_response *resp, struct err *
 	return 0;
 }
 
-/* A remembered URL may have expired: any refusal there means asking the registry again. */
-static bool place_is_stale(const struct walk *w, const struct http_response *resp)
-{
-	return w->from_place && resp->status >= 400 && resp->status < 500 && resp->status != 408 &&
-	       resp->status != 416 && resp->status != 429;
-}
-
 /* ECR says 403 when the password's twelve hours are over: once, a new one may help. */
 static bool login_is_stale(const struct walk *w, const struct http_response *resp)
 {
@@ -217,10 +210,6 @@ static void on_answer(void *arg, struct http_response *resp, const struct err *f
 			fail(w, &err);
 		else
 			go(w);
-	} else if (place_is_stale(w, resp)) {
-		walk_place_clear(w->req.place);
-		to_registry(w);
-		go(w);
 	} else {
 		finish(w, resp, NULL);
 	}
@@ -248,7 +237,6 @@ struct walk *walk_start(struct registry *r, const struct walk_request *req, walk
 	if (req->place && req->place->known) {
 		url_copy(&w->at, &req->place->url);
 		w->least = req->place->least;
-		w->from_place = true;
 	} else {
 		to_registry(w);
 	}

@@ -1,0 +1,90 @@
+"""Running driver_registry, and images whose layers do not compress."""
+
+import hashlib
+import json
+import os
+import random
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.cloud.layers import layer
+
+BUILD = Path(os.environ.get("BERTH_BUILD") or Path(__file__).resolve().parents[2])
+DRIVER = BUILD / "tests/component/driver_registry"
+@dataclass
+class Done:
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def kind(self):
+        """The first line on stderr: "refused", "network retryable"."""
+        return self.err.split("\n")[0]
+
+    @property
+    def logins(self):
+        return self.out.count("login ")
+
+    def said(self, word):
+        """The values of the line of output that starts with the word."""
+        return next(
+            line.split()[1:] for line in self.out.splitlines() if line.startswith(word + " ")
+        )
+
+    def failed(self, *kinds):
+        assert self.code in (1, 75), self
+        assert self.kind.split()[0] in kinds, self
+        assert "AddressSanitizer" not in self.err, self
+        return self
+
+    def passed(self, content=None):
+        assert self.code == 0, self
+        if content is not None:
+            size, digest = self.said("delivered")
+            assert (int(size), digest) == (len(content), hashlib.sha256(content).hexdigest())
+        return self
+
+
+def run(verb, reference, *argv, namespace=None, timeout=120, **env):
+    start = time.monotonic()
+    command = [str(DRIVER), verb, reference, *argv]
+    environment = {"PATH": os.environ["PATH"], **{k: str(v) for k, v in env.items()}}
+    if namespace:
+        process = namespace.run(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+    else:
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+    try:
+        out, err = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
+        process.wait()
+    return Done(
+        process.returncode, out.decode(), err.decode("utf-8", "replace"), time.monotonic() - start
+    )
+
+
+def pull(registry, **env):
+    return run("pull", registry.reference("app"), **env)
+
+
+def noise(size, seed=1):
+    return random.Random(seed).randbytes(size)
+
+
+def layers_of(*sizes):
+    """Layers that do not compress."""
+    return [layer([(f"file{i}", noise(size, i))], "none") for i, size in enumerate(sizes)]
+
+
+def content(document):
+    _, blobs = document.everything()
+    manifest = json.loads(document.data)
+    return b"".join(blobs[part["digest"]] for part in manifest["layers"])
