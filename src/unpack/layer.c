@@ -212,7 +212,8 @@ static int apply_entries(struct layer *l)
 	while ((result = archive_read_next_header(l->archive, &ae)) == ARCHIVE_OK || result == ARCHIVE_WARN)
 		if (apply_entry(l, ae) < 0)
 			return -1;
-	if (result != ARCHIVE_EOF)
+	/* Where libarchive only looks ahead, it takes a failure to read for the end. */
+	if (result != ARCHIVE_EOF || l->read_failed)
 		return bad_tar(l);
 	while (strict_next(l->strict, &left))
 		if (left.type != STRICT_GLOBAL)

@@ -9,10 +9,6 @@
 #include "unpack/below.h"
 #include "unpack/writer_private.h"
 
-/* OCI image-spec layer.md §Whiteouts. */
-#define WHITEOUT_PREFIX ".wh."
-#define WHITEOUT_OPAQUE ".wh..wh..opq"
-
 struct writer *writer_new(int root_fd, bool bottom, struct deferred *deferred)
 {
 	struct writer *w = xcalloc(1, sizeof *w);
@@ -229,10 +225,15 @@ static int node_at(const struct spot *at, const void *what)
 	return mknodat(at->fd, at->name, node->mode, node->dev);
 }
 
+/* What the kernel's 32 bits for a device hold. Go's unix.Mkdev() makes more, and mknod(2) cuts them off. */
+#define MAJOR_MASK 0xfffu
+#define MINOR_MASK 0xfffffu
+
 /* The worker may make FIFOs and 0:0, which is overlayfs' whiteout; others get a placeholder. */
 static int make_node(struct writer *w, struct spot *at, const struct writer_entry *e, struct err *err)
 {
-	bool is_device = e->type == WRITER_BLOCK || (e->type == WRITER_CHAR && (e->major || e->minor));
+	unsigned int major = e->major & MAJOR_MASK, minor = e->minor & MINOR_MASK;
+	bool is_device = e->type == WRITER_BLOCK || (e->type == WRITER_CHAR && (major || minor));
 	const struct node node = {
 		(is_device ? S_IFREG : e->type == WRITER_CHAR ? S_IFCHR : S_IFIFO) | e->mode, 0
 	};
@@ -240,72 +241,13 @@ static int make_node(struct writer *w, struct spot *at, const struct writer_entr
 		.kind = DEFERRED_DEVICE,
 		.path = at->path,
 		.device = { .mode = (e->type == WRITER_BLOCK ? S_IFBLK : S_IFCHR) | e->mode,
-			    .uid = e->uid, .gid = e->gid, .major = e->major, .minor = e->minor,
+			    .uid = e->uid, .gid = e->gid, .major = major, .minor = minor,
 			    .times = { e->times[0], e->times[1] }, .link = "" },
 	};
 
 	if (make_anew(w, at, node_at, &node, err) < 0 || (is_device && writer_note(w, &item, err) < 0))
 		return -1;
 	return writer_set_meta(w, at, e, err);
-}
-
-/* Below is nothing that could show through: what has no entry of its own goes, as containerd does it. */
-static int clear_dir(struct writer *w, struct dir *top, struct err *err)
-{
-	struct dir *d = top->children;
-
-	while (d && d != top) {
-		struct dir *up = d->parent, *next = d->next ? d->next : up;
-		if (d->is_explicit && d->children)
-			next = d->children;
-		else if (!d->is_explicit && writer_remove_dir(w, d, err) < 0)
-			return -1;
-		while (next != top && next == up) {
-			next = up->next ? up->next : up->parent;
-			up = up->parent;
-		}
-		d = next;
-	}
-	return 0;
-}
-
-static int make_opaque(struct writer *w, struct dir *d, struct err *err)
-{
-	if (w->bottom)
-		return clear_dir(w, d, err);
-	d->is_opaque = true;
-	return 0;
-}
-
-static int remove_if_there(struct writer *w, struct spot *at, struct err *err)
-{
-	if (writer_remove(w, at, err) < 0) {
-		if (err->errnum != ENOENT)
-			return -1;
-		err_clear(err);
-	}
-	return 0;
-}
-
-static int make_whiteout(struct writer *w, const struct spot *at, const struct writer_entry *e, struct err *err)
-{
-	static const struct node node = { S_IFCHR, 0 };
-	struct spot hidden = *at;
-	const char *name = at->name + strlen(WHITEOUT_PREFIX);
-	CLEANUP(freep) char *path = xasprintf("%.*s%s", (int)(at->name - at->path), at->path, name);
-
-	if (!*name || streq(name, ".") || streq(name, ".."))
-		return err_set(err, ERR_REFUSED, "invalid whiteout %s", at->path);
-	hidden.path = path;
-	hidden.name = path + (at->name - at->path);
-	if (w->bottom)
-		return remove_if_there(w, &hidden, err);
-	/* containerd refuses a whiteout of what the layer itself has. */
-	if (node_at(&hidden, &node) < 0)
-		return writer_fail(err, errno, "hiding", path);
-	if ((e->uid || e->gid) && fchownat(hidden.fd, hidden.name, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) < 0)
-		return writer_fail(err, errno, "setting the owner of", path);
-	return 0;
 }
 
 /* Where the entry goes; *at is not set for the top directory itself. */
@@ -349,9 +291,9 @@ int writer_add(struct writer *w, const struct writer_entry *e, bool *wants_data,
 	if (!at.dir)
 		return 0; /* the top directory is the engine's */
 	if (streq(at.name, WHITEOUT_OPAQUE))
-		return make_opaque(w, at.dir, err);
+		return writer_make_opaque(w, at.dir, err);
 	if (skip_prefix(at.name, WHITEOUT_PREFIX))
-		return make_whiteout(w, &at, e, err);
+		return writer_make_whiteout(w, &at, e, err);
 	switch (e->type) {
 	case WRITER_FILE:
 		*wants_data = true;

@@ -5,6 +5,10 @@
 #include "unpack/writer.h"
 #include "unpack/writer_dirs.h"
 
+/* OCI image-spec layer.md, "Whiteouts" and "Opaque Whiteout". */
+#define WHITEOUT_PREFIX ".wh."
+#define WHITEOUT_OPAQUE ".wh..wh..opq"
+
 struct writer {
 	struct dirs *dirs;
 	struct deferred *deferred;
@@ -61,6 +65,12 @@ int writer_find_dir(struct writer *w, const char *path, size_t len, bool make, s
 /* Makes room at the spot, whatever is there; at->fd is another one then. */
 int writer_remove(struct writer *w, struct spot *at, struct err *err) MUST_CHECK;
 int writer_remove_dir(struct writer *w, struct dir *d, struct err *err) MUST_CHECK;
+
+/* The directory hides what is below it. */
+int writer_make_opaque(struct writer *w, struct dir *d, struct err *err) MUST_CHECK;
+/* The spot's name begins with WHITEOUT_PREFIX: what the rest names is hidden, or removed where nothing is below. */
+int writer_make_whiteout(struct writer *w, const struct spot *at, const struct writer_entry *e,
+			 struct err *err) MUST_CHECK;
 
 /* containerd sets the times of every directory entry at the end, on whatever then has its name. */
 int writer_end_lost(struct writer *w, struct err *err) MUST_CHECK;

@@ -187,6 +187,8 @@ NODES = {
     "in a directory of its own": upper(chr_(Tar().dir("d", mtime=99), "d/null", 1, 3)),
     "a disk": upper(Tar().add("sda", tarfile.BLKTYPE, devmajor=8, devminor=0, mode=0o660, gid=6)),
     "large numbers": upper(chr_(Tar(), "x", 4095, 1048575)),
+    "larger numbers": upper(chr_(Tar(), "x", 4096 + 5, 2**20 + 7)),
+    "numbers that are 0:0 in 32 bits": upper(chr_(Tar(), "f", 4096, 2**20)),
     "replaced by a file": upper(chr_(Tar(), "x", 1, 3).file("x", "x")),
     "replaced by a directory": upper(chr_(Tar(), "x", 1, 3).dir("x").file("x/y")),
     "in a directory that goes": upper(chr_(Tar().dir("q"), "q/x", 1, 3).file("q", "x")),
