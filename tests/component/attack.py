@@ -105,6 +105,8 @@ class Scene:
             self.engine = stack.enter_context(lab.Engine(self.kind, **self._engine_arguments))
             self.engine.start(self.ns)
             self.berth = Berth(self.ns, self.engine)
+            if self.engine.containerd_store:
+                self.berth.env["CONTAINERD_ADDRESS"] = self.engine.containerd_socket
             stack.callback(self.berth.close)
             self._stack = stack.pop_all()
         return self
@@ -186,6 +188,13 @@ class Scene:
     def remove(self, name):
         status, document = self.ask("DELETE", f"/images/{name}?force=1")
         assert status == 200, document
+        self.collect_garbage()
+
+    def collect_garbage(self):
+        """A containerd does it in its own time, unless asked to."""
+        if self.engine.containerd_store:
+            self.engine.ctr("leases", "create", "--id", "test-gc")
+            self.engine.ctr("leases", "delete", "--sync", "test-gc")
 
     def docker_pull(self, reference):
         """The engine's own pull: None, or why not."""
@@ -215,6 +224,12 @@ class Scene:
         return sorted(p.name for p in (self.engine.data_dir / "tmp").glob("*"))
 
     def layers(self):
+        """And what keeps some, of ours."""
+        if self.engine.containerd_store:
+            self.collect_garbage()
+            lines = self.engine.ctr("snapshots", "ls").splitlines()[1:]
+            leases = self.engine.ctr("leases", "ls").splitlines()[1:]
+            return sorted(lines + [line for line in leases if "berth" in line])
         return sorted(
             p.name for p in (self.engine.data_dir / "image/overlay2/layerdb/sha256").glob("*")
         )

@@ -1,4 +1,4 @@
-"""Layers unpacked by a jailed worker: as containerd's own pull leaves them, and nothing outside their directory."""
+"""Layers unpacked by a jailed worker, alone and in a whole `berth pull`: as the engine's own pull leaves them."""
 
 import gzip
 import io
@@ -15,6 +15,7 @@ import pytest
 
 import lab
 import layer_cases
+from attack import Scene
 from lab import images, oci, recipes_odd, tree
 from lab.oci import Tar
 
@@ -104,11 +105,19 @@ def unpack_image(image, scratch):
     return below[::-1], None
 
 
+def pytest_generate_tests(metafunc):
+    if "scene" in metafunc.fixturenames:
+        wanted = metafunc.config.getoption("--engines")
+        kinds = list(lab.KINDS) if wanted == "all" else wanted.split(",")
+        metafunc.parametrize("scene", [k for k in kinds if k.endswith("c")], indirect=True, scope="module")
+
+
 @pytest.fixture(scope="module")
-def containerd():
-    before = time.time_ns()
-    with lab.Namespace() as ns, lab.Registry(ns) as registry, lab.Engine("docker26c") as engine:
-        yield engine.start(ns), registry, before
+def scene(request):
+    # One attempt: Docker would wait and try again what it cannot unpack.
+    with Scene(request.param, config={"max-download-attempts": 1}) as scene:
+        with lab.Registry(scene.ns) as scene.distribution:
+            yield scene
 
 
 @pytest.fixture(scope="module")
@@ -124,35 +133,49 @@ def cases():
 
 
 class TestAgainstContainerd:
-    def compare(self, containerd, scratch, image, repository):
-        engine, registry, before = containerd
-        reference = images.push_image(image, registry, repository)
-        refusal = None
-        try:
-            engine.docker("pull", reference)
-        except lab.LabError as error:
-            refusal = next((line for line in str(error).splitlines() if "failed to" in line), str(error))
+    """Each image by three ways: the engine's own pull, workers alone, and berth's pull into the same engine."""
+
+    def by_workers(self, scratch, image, theirs, before):
         ours, answer = unpack_image(image, scratch)
-        if refusal or answer:
-            assert refusal, f"the engine took it, but not we: {answer}"
-            assert answer, f"the engine refused it: {refusal}"
-            assert answer["kind"] == "refused"
+        if theirs is None:
+            assert answer and answer["kind"] == "refused"
             return
-        theirs = engine.layer_dirs(reference)
+        assert not answer, f"the engine took it, but not we: {answer}"
         for mine, other in zip(ours, theirs, strict=True):
-            assert tree.differences(tree.walk(mine), tree.walk(other), before) == []
+            assert tree.differences(tree.walk(mine), other, before) == []
+
+    def by_pull(self, scene, reference, theirs, before):
+        if theirs is None:
+            with scene.untouched():
+                scene.pull(reference).failed(f"berth: pull {reference.split('/')[-1].split(':')[0]}: layer ")
+            return
+        answer = scene.pull(reference, "--json").succeeded().answer
+        assert answer["store"] == "containerd"
+        for mine, other in zip(scene.engine.layer_dirs(reference), theirs, strict=True):
+            assert tree.differences(tree.walk(mine), other, before) == []
+        scene.remove(reference)
+
+    def compare(self, scene, scratch, image, repository):
+        reference, before, theirs = images.push_image(image, scene.distribution, repository), time.time_ns(), None
+        refusal = scene.docker_pull(reference)
+        if refusal is None:
+            theirs = [tree.walk(path) for path in scene.engine.layer_dirs(reference)]
+            scene.remove(reference)
+        self.by_workers(scratch, image, theirs, before)
+        self.by_pull(scene, reference, theirs, before)
 
     @pytest.mark.parametrize("name", [f"odd:{tag}" for tag in recipes_odd.TAGS] + ["quickstart:v1", "zstd:webapp"])
-    def test_images(self, containerd, scratch, name):
-        self.compare(containerd, scratch, images.get(name), name.replace(":", "/"))
+    def test_images(self, scene, scratch, name):
+        self.compare(scene, scratch, images.get(name), name.replace(":", "/"))
 
     @pytest.mark.parametrize("name", layer_cases.ALL)
-    def test_cases(self, containerd, cases, scratch, name):
+    def test_cases(self, scene, cases, scratch, name):
         if name in layer_cases.STRICTER:
-            _, answer = unpack_image(cases[name], scratch)
-            assert answer["kind"] == "refused"
+            reference, before = images.push_image(cases[name], scene.distribution, "case"), time.time_ns()
+            self.by_workers(scratch, cases[name], None, before)
+            self.by_pull(scene, reference, None, before)
         else:
-            self.compare(containerd, scratch, cases[name], "case")
+            self.compare(scene, scratch, cases[name], "case")
 
 
 if __name__ == "__main__":
