@@ -144,7 +144,7 @@ static size_t workers_running(const struct transfer *t)
 	size_t n = 0;
 
 	for (size_t i = 0; i < t->n; i++)
-		n += t->lanes[i].worker && !t->lanes[i].verified;
+		n += t->lanes[i].worker && worker_busy(t->lanes[i].worker);
 	return n;
 }
 

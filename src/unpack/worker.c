@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,7 +24,8 @@ struct worker {
 	void *arg;
 
 	struct worker_child child; /* data_fd -1: closed by either side */
-	struct loop_watch *data_watch, *result_watch, *output_watch;
+	struct loop_watch *data_watch, *result_watch, *output_watch, *exit_watch;
+	int pidfd;                 /* -1 until it has answered */
 	struct loop_timer *stall_timer;
 	struct worker_record record;
 	size_t record_len;
@@ -39,6 +41,7 @@ struct worker {
 	bool input_ended;               /* worker_end_input() was called */
 	bool blocked;                   /* waits for room in the pipe */
 	bool stalled;                   /* killed for it */
+	bool answered, answered_early;  /* early: its input had not ended */
 	bool ended;                     /* reaped; result and error below are final */
 	bool good;
 	struct worker_result result;
@@ -53,12 +56,11 @@ static void close_data(struct worker *w)
 	w->child.data_fd = -1;
 }
 
-/* The child closes its result pipe by dying, or is made to: either way the wait is short. */
 static int reap(struct worker *w)
 {
 	int status = 0;
 
-	(void)kill(w->child.pid, SIGKILL); /* no effect on one that has exited */
+	(void)kill(w->child.pid, SIGKILL);
 	while (waitpid(w->child.pid, &status, 0) < 0 && errno == EINTR)
 		;
 	w->child.pid = -1;
@@ -73,6 +75,10 @@ static void release(struct worker *w)
 	w->result_watch = NULL;
 	closep(&w->child.result_fd);
 	w->child.result_fd = -1;
+	loop_unwatch(w->exit_watch);
+	w->exit_watch = NULL;
+	closep(&w->pidfd);
+	w->pidfd = -1;
 	close_data(w);
 }
 
@@ -101,11 +107,36 @@ static void finish(struct worker *w)
 		(void)err_set(&w->error, ERR_TIMEOUT, "the worker made no progress for %lld ms",
 			      (long long)worker_stall_ms);
 	else if (worker_judge(&w->record, w->record_len, status, &w->result, &w->error) == 0 &&
-		 !w->input_ended)
+		 w->answered_early)
 		(void)err_set(&w->error, ERR_PROTOCOL, "the worker answered before its input had ended");
 	else
 		w->good = w->error.kind == ERR_NONE && take_list(w) == 0;
 	w->event(w->arg);
+}
+
+static void on_exited(void *arg, uint32_t events)
+{
+	(void)events;
+	finish(arg);
+}
+
+/*
+ * The child has closed its result pipe, by dying or just before it is made to. The kernel takes its time to take a
+ * namespace apart, milliseconds of waiting: others work meanwhile.
+ */
+static void await_exit(struct worker *w)
+{
+	struct err err;
+
+	w->answered = true;
+	w->answered_early = !w->input_ended;
+	release(w);
+	(void)kill(w->child.pid, SIGKILL); /* no effect on one that is exiting */
+	w->pidfd = pidfd_open(w->child.pid, 0);
+	if (w->pidfd < 0 || loop_watch_fd(w->loop, w->pidfd, EPOLLIN, on_exited, w, &w->exit_watch, &err) < 0)
+		finish(w);
+	else
+		w->event(w->arg); /* there is a core for another */
 }
 
 /* 1: there may be more, 0: it has said all that it will, -1: not now. */
@@ -142,7 +173,7 @@ static void on_result(void *arg, uint32_t events)
 	while ((state = read_answer(w)) > 0)
 		;
 	if (state == 0)
-		finish(w);
+		await_exit(w);
 }
 
 static void on_room(void *arg, uint32_t events)
@@ -225,6 +256,7 @@ int worker_start(struct loop *loop, const struct worker_options *options, worker
 	w->event = event;
 	w->arg = arg;
 	w->unpacks = options->unpack;
+	w->pidfd = -1;
 	w->list_bytes = BUF_INIT(DEFERRED_MAX_BYTES);
 	if (worker_spawn(worker_program, options, &w->child, err) < 0) {
 		free(w);
@@ -285,6 +317,11 @@ void worker_end_input(struct worker *w)
 {
 	w->input_ended = true;
 	close_data(w);
+}
+
+bool worker_busy(const struct worker *w)
+{
+	return !w->answered;
 }
 
 int worker_result(struct worker *w, struct worker_result *out, struct err *err)

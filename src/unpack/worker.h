@@ -60,6 +60,9 @@ void worker_consume(struct worker *w, size_t len);
 /* All that it will ever emit has been consumed; its result may still be on the way. */
 bool worker_output_ended(const struct worker *w);
 
+/* Until it has answered: what is left then is its exit, which takes no core. */
+bool worker_busy(const struct worker *w);
+
 /* 0 with *out, ERR_REFUSED etc. from the worker, or 1 while it still works. */
 int worker_result(struct worker *w, struct worker_result *out, struct err *err) MUST_CHECK;
 
