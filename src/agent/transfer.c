@@ -80,8 +80,10 @@ static int drain(struct transfer *t)
 	const void *bytes;
 	size_t len;
 
-	for (blob_peek(t->blobs, t->choked_at, &bytes, &len); len; blob_peek(t->blobs, t->choked_at, &bytes, &len))
-		blob_consume(t->blobs, t->choked_at, len);
+	/* The others too: what nobody reads any more would fill the blobs' buffer, and this one would wait for room. */
+	for (size_t i = 0; i < t->n; i++)
+		for (blob_peek(t->blobs, i, &bytes, &len); len; blob_peek(t->blobs, i, &bytes, &len))
+			blob_consume(t->blobs, i, len);
 	return blob_state(t->blobs, t->choked_at) == BLOB_VERIFIED ? -1 : 0;
 }
 

@@ -62,9 +62,9 @@ static void opened(struct range *r)
 {
 	struct blob *b = r->b;
 
-	b->direct = !b->place.known;
 	if (b->opener == r) {
 		b->opener = NULL;
+		b->direct = !b->place.known;
 		b->plan->waits = b->stream;
 		start_waiting(b);
 	}
