@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -259,6 +260,17 @@ static void test_without_a_whole_jail_nothing_is_unpacked(void **state)
 	}
 }
 
+/* Root of most containers may not, and then no worker unpacks. */
+static bool may_have_a_jail(void)
+{
+	int status = 1;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(unshare(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) < 0);
+	return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,8 +281,8 @@ int main(int argc, char **argv)
 
 	if (streq(argv[0], WORKER_ARGV0))
 		return worker_main(argc, argv);
-	if (geteuid() != 0 && !getenv("BERTH_TESTS_MUST_RUN")) {
-		(void)puts("not root: there is no jail for others");
+	if (!may_have_a_jail() && !getenv("BERTH_TESTS_MUST_RUN")) {
+		(void)puts("no namespaces without privileges: there is no jail to test");
 		return 77; /* skipped, to automake */
 	}
 	(void)alarm(120); /* a test that hangs has failed */
