@@ -101,9 +101,9 @@ const struct option_row option_table[OPT__COUNT] = {
 	[OPT_CONTAINERD_SOCKET] = { "containerd-socket", "CONTAINERD_ADDRESS", "PATH", NULL, NULL,
 		"the socket of Docker's containerd (default: what Docker says, else the usual places)",
 		ENGINE, OPTION_STRING, 0 },
-	[OPT_BACKFILL] = { "backfill", "BERTH_BACKFILL", "WHEN", "after", "after|no",
-		"with the containerd store: whether the compressed layers, which docker save and push need, are "
-		"fetched too once the image can run",
+	[OPT_BACKFILL] = { "backfill", "BERTH_BACKFILL", "WHEN", "after", "after|tee|no",
+		"with the containerd store: when the compressed layers, which docker save and push need, get there: "
+		"fetched again once the image can run, written as they arrive (slower to start), or never",
 		ENGINE, OPTION_CHOICE, 0 },
 	[OPT_STATE_DIR] = { "state-dir", "BERTH_STATE_DIR", "DIR", "/var/lib/berth", NULL,
 		"directory of state.json", ENGINE | CMD_STATUS, OPTION_STRING, 0 },

@@ -98,8 +98,10 @@ static int attempt(struct pull_job *j, bool whole, struct pulled *out, struct tr
 	};
 
 	memset(j->skip, 0, j->image.parsed.n_layers * sizeof *j->skip);
-	if (!whole && j->store->present(j->context->docker, &j->store_image, j->skip, err) < 0)
+	if (!whole && j->store->present(j->context->docker, &j->store_image, j->skip, err) < 0) {
+		result->incapable = err->kind == ERR_CONFIG && j->store->fallback;
 		return -1;
+	}
 	if (pull_hint_sizes(j, err) < 0)
 		return -1;
 	pull_show_layers(j);
@@ -121,6 +123,7 @@ static int move_layers(struct pull_job *j, struct pulled *out, struct err *err)
 		if (result.incapable) {
 			log_err(LOG_LEVEL_WARNING, err);
 			j->store = j->store->fallback;
+			j->lacks = j->store->lacks;
 			continue;
 		}
 		if (result.engine_lacks && !whole) {

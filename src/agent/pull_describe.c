@@ -76,6 +76,7 @@ void pull_describe(struct pull_job *j)
 		.config = store_document(&j->image.config),
 		.layers = j->layers,
 		.n_layers = j->image.parsed.n_layers,
+		.keep_blobs = streq(opt_str(j->context->options, OPT_BACKFILL), "tee"),
 	};
 }
 

@@ -139,7 +139,7 @@ static void start_lanes(struct transfer *t)
 		t->lanes[i].left = t->req->resolved->parsed.layers[i].size;
 		t->lanes[i].raw_left = t->req->image->layers[i].raw_bytes;
 		t->lanes[i].raw = t->lanes[i].raw_left > 0;
-		t->lanes[i].alone = t->lanes[i].raw || t->req->store->parallel;
+		t->lanes[i].alone = t->lanes[i].raw || (t->req->store->parallel && !t->req->image->keep_blobs);
 		t->result->n_fetched += !t->req->skip[i];
 	}
 }

@@ -50,11 +50,16 @@ int transfer_engine_failed(struct transfer *t, const struct err *err)
 	return -1;
 }
 
-static int feed_store(struct transfer *t, struct lane *lane, const char *bytes, size_t len)
+static int feed_store(struct transfer *t, size_t i, const char *bytes, size_t len)
 {
+	const struct store *store = t->req->store;
+	struct lane *lane = &t->lanes[i];
+
 	if (lane->store_took == len)
 		return 0;
-	ssize_t n = t->req->store->feed(t->session, bytes + lane->store_took, len - lane->store_took, &t->err);
+	bytes += lane->store_took;
+	len -= lane->store_took;
+	ssize_t n = store->parallel ? store->keep(t->session, i, bytes, len, &t->err) : store->feed(t->session, bytes, len, &t->err);
 	if (n < 0)
 		return transfer_engine_failed(t, &t->err);
 	lane->store_took += (size_t)n;
@@ -69,7 +74,7 @@ static int move_bytes(struct transfer *t, size_t i)
 	size_t len, done;
 
 	blob_peek(t->blobs, i, &bytes, &len);
-	if (feed_worker(t, i, bytes, len) < 0 || (!lane->alone && feed_store(t, lane, bytes, len) < 0))
+	if (feed_worker(t, i, bytes, len) < 0 || (!lane->alone && feed_store(t, i, bytes, len) < 0))
 		return -1;
 	done = lane->alone || lane->worker_took < lane->store_took ? lane->worker_took : lane->store_took;
 	if (!done)

@@ -142,8 +142,12 @@ int containerd_lease_list(struct containerd *c, const char *prefix, const char *
 			  struct containerd_leases *out, struct err *err)
 {
 	CLEANUP(containerd_message_freep) ProtobufCMessage *m = NULL;
+	CLEANUP(freep) char *filter = xasprintf("id~=^%s", prefix);
 	Ctd__ListLeasesRequest req = CTD__LIST_LEASES_REQUEST__INIT;
 
+	/* A build host has thousands of others. */
+	req.n_filters = 1;
+	req.filters = &filter;
 	if (containerd_call(c, LEASES, "List", &req.base, &ctd__list_leases_response__descriptor, &m, CONTAINERD_TIMEOUT_MS,
 			    err) < 0)
 		return -1;
@@ -186,15 +190,26 @@ int containerd_lease_delete(struct containerd *c, const char *id, bool sync, int
 	return 0;
 }
 
-int containerd_lease_snapshot(struct containerd *c, const char *name, struct err *err)
+static int add_to_lease(struct containerd *c, const char *type, const char *id, struct err *err)
 {
-	CLEANUP(freep) char *type = xasprintf("snapshots/%s", c->snapshotter);
 	Ctd__Resource resource = CTD__RESOURCE__INIT;
 	Ctd__AddResourceRequest req = CTD__ADD_RESOURCE_REQUEST__INIT;
 
-	resource.id = (char *)name;
-	resource.type = type;
+	resource.id = (char *)id;
+	resource.type = (char *)type;
 	req.id = c->lease;
 	req.resource = &resource;
 	return containerd_call(c, LEASES, "AddResource", &req.base, NULL, NULL, CONTAINERD_TIMEOUT_MS, err);
+}
+
+int containerd_lease_snapshot(struct containerd *c, const char *name, struct err *err)
+{
+	CLEANUP(freep) char *type = xasprintf("snapshots/%s", c->snapshotter);
+
+	return add_to_lease(c, type, name, err);
+}
+
+int containerd_lease_content(struct containerd *c, const char *digest, struct err *err)
+{
+	return add_to_lease(c, "content", digest, err);
 }

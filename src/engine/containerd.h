@@ -49,8 +49,9 @@ int containerd_lease_list(struct containerd *c, const char *prefix, const char *
 void containerd_leases_free(struct containerd_leases *l);
 /* sync: what nothing else holds is gone on return. One that is not there is deleted. */
 int containerd_lease_delete(struct containerd *c, const char *id, bool sync, int64_t timeout_ms, struct err *err) MUST_CHECK;
-/* Puts a snapshot that exists under the current lease. */
+/* Puts what exists under the current lease. */
 int containerd_lease_snapshot(struct containerd *c, const char *name, struct err *err) MUST_CHECK;
+int containerd_lease_content(struct containerd *c, const char *digest, struct err *err) MUST_CHECK;
 
 /* Where an active snapshot is written, and what it lies upon. */
 struct containerd_mount {

@@ -93,7 +93,7 @@ int grpc_status(const char *status, const char *message, struct err *err)
 }
 
 /* A call that fails at once has its status in the head ("Trailers-Only"). */
-static int check_status(const struct http_response *resp, struct err *err)
+int grpc_check(const struct http_response *resp, struct err *err)
 {
 	CLEANUP(freep) char *late = http_trailer_get(resp, "grpc-status");
 	CLEANUP(freep) char *late_text = http_trailer_get(resp, "grpc-message");
@@ -110,7 +110,7 @@ static int read_answer(const struct http_response *resp, bool several, struct bu
 	const uint8_t *message, *at = (const uint8_t *)buf_str(&resp->body), *end = at + resp->body.len;
 	size_t len;
 
-	if (check_status(resp, err) < 0)
+	if (grpc_check(resp, err) < 0)
 		return -1;
 	do {
 		if (grpc_frame_parse(at, (size_t)(end - at), &message, &len, err) < 0)

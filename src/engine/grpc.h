@@ -38,5 +38,7 @@ int grpc_frame_parse(const void *body, size_t body_len, const uint8_t **message,
  * missing or unknown: ERR_PROTOCOL.
  */
 int grpc_status(const char *status, const char *message, struct err *err) MUST_CHECK;
+/* The same of a whole answer. An HTTP status other than 200: ERR_PROTOCOL. */
+int grpc_check(const struct http_response *resp, struct err *err) MUST_CHECK;
 
 #endif

@@ -37,6 +37,7 @@ struct store_image {
 	struct store_document top, manifest, config; /* top equals manifest where the tag names a manifest */
 	const struct store_layer *layers;
 	size_t n_layers;
+	bool keep_blobs; /* a store that can do without the layers as they come takes them nevertheless: see keep() */
 };
 
 /* A directory that a layer has something in before, or without, an entry of its own. */
@@ -57,13 +58,13 @@ struct store {
 	 * are NULL. Otherwise the other way round.
 	 */
 	bool parallel;
-	/* Serves where begin() failed with ERR_CONFIG: a capability is missing, and nothing was begun. Or NULL. */
+	/* Serves where present() or begin() failed with ERR_CONFIG: a capability is missing, and nothing was begun. Or NULL. */
 	const struct store *fallback;
 	/* The image ID that the engine will give it: config digest (classic, Podman) or top digest (containerd store). */
 	void (*image_id)(struct docker *d, const struct store_image *image, char out[80]);
 	/* Inflated layers are accepted too, where their size is known beforehand: the engine then need not inflate. */
 	bool (*takes_raw)(struct docker *d);
-	/* present[i]: the engine has the layer with chain ID i. */
+	/* present[i]: the engine has the layer with chain ID i. ERR_CONFIG: as begin(). */
 	int (*present)(struct docker *d, const struct store_image *image, bool *present, struct err *err);
 	/* Begins; skip[i] layers are left out. */
 	int (*begin)(struct docker *d, struct loop *loop, const struct store_image *image, const bool *skip,
@@ -86,6 +87,11 @@ struct store {
 	 * ERR_NOT_FOUND: a layer below, which was left out, is gone. The directory is not to be touched any more.
 	 */
 	int (*layer)(struct store_session *s, size_t i, const struct store_inherit *inherit, size_t n_inherit, struct err *err);
+	/*
+	 * Takes bytes of layer i as they come, beside its directory: for each that is not left out, where keep_blobs is set; any
+	 * layers at the same time. As feed(). NULL: it takes them otherwise.
+	 */
+	ssize_t (*keep)(struct store_session *s, size_t i, const void *bytes, size_t len, struct err *err);
 	/*
 	 * All layers have been taken and every digest and diff_id is verified: hands over what makes the image exist, waits for
 	 * the engine's verdict (on the loop), inspects. ERR_REFUSED when the ID differs.

@@ -5,7 +5,7 @@
 #include "engine/store.h"
 
 #include "base/clock.h"
-#include "engine/containerd.h"
+#include "engine/containerd_keep.h"
 #include "engine/docker_internal.h"
 #include "engine/holder.h"
 #include "engine/load_documents.h"
@@ -24,6 +24,7 @@ struct store_session {
 	struct containerd *c;
 	const struct store_image *image;
 	struct staging *staging;
+	struct containerd_keeper *keeper; /* or NULL: the blobs are left out */
 	char *staging_key;
 	char *active; /* the snapshot that is being made, or NULL */
 };
@@ -100,6 +101,14 @@ static int count_present(struct containerd *c, const struct store_image *image, 
 	return 0;
 }
 
+/* Capabilities that turn out to be missing, before anything was begun: another store may serve. Returns -1. */
+static int incapable(struct err *err)
+{
+	if (err->kind == ERR_DENIED)
+		err->kind = ERR_CONFIG;
+	return err->kind == ERR_CONFIG ? err_wrap(err, "layers are loaded through Docker, which is slower") : -1;
+}
+
 static int look(struct containerd *c, const struct containerd_leases *leases, const struct store_image *image, size_t *n,
 		struct err *err)
 {
@@ -107,6 +116,8 @@ static int look(struct containerd *c, const struct containerd_leases *leases, co
 	    count_present(c, image, n, err) < 0)
 		return -1;
 	if (*n && containerd_lease_snapshot(c, image->layers[*n - 1].chain_id, err) < 0)
+		return -1;
+	if (leases->n && image->keep_blobs && containerd_keep_present(c, image, *n, err) < 0)
 		return -1;
 	return drop_orphans(c, leases, err);
 }
@@ -118,7 +129,7 @@ static int containerd_present(struct docker *d, const struct store_image *image,
 
 	if (containerd_lease_list(d->containerd, LEASE_PREFIX, HOLDER_LABEL, &leases, err) < 0 ||
 	    look(d->containerd, &leases, image, &n, err) < 0)
-		return -1;
+		return incapable(err);
 	for (size_t i = 0; i < image->n_layers; i++)
 		present[i] = i < n;
 	return 0;
@@ -128,10 +139,13 @@ static int containerd_tidy(struct docker *d, struct err *err)
 {
 	CLEANUP(containerd_leases_free) struct containerd_leases leases = { 0 };
 
-	if (containerd_lease_list(d->containerd, LEASE_PREFIX, HOLDER_LABEL, &leases, err) < 0 ||
-	    drop_unsynced(d->containerd, &leases, err) < 0)
+	if (containerd_lease_list(d->containerd, LEASE_PREFIX, HOLDER_LABEL, &leases, err) == 0 &&
+	    drop_unsynced(d->containerd, &leases, err) == 0 && drop_orphans(d->containerd, &leases, err) == 0)
+		return 0;
+	if (err->kind != ERR_CONFIG && err->kind != ERR_DENIED)
 		return -1;
-	return drop_orphans(d->containerd, &leases, err);
+	err_clear(err); /* who may not have leases has left none */
+	return 0;
 }
 
 /* Does containerd see the directories that we made? Else we are in another mount namespace, and wrote somewhere else. */
@@ -168,6 +182,7 @@ static void containerd_end(struct store_session *s)
 		err_clear(&ignored);
 	if (s->staging_key && containerd_remove(s->c, s->staging_key, &ignored) < 0)
 		err_clear(&ignored);
+	containerd_keep_free(s->keeper);
 	staging_close(s->staging);
 	free(s->staging_key);
 	free(s->active);
@@ -179,15 +194,19 @@ static int containerd_begin(struct docker *d, struct loop *loop, const struct st
 {
 	struct store_session *s = xcalloc(1, sizeof *s);
 
-	(void)event;
-	(void)arg;
 	*s = (struct store_session){ .docker = d, .loop = loop, .c = d->containerd, .image = image };
-	if (begin_staging(s, skip, err) < 0) {
+	if (begin_staging(s, skip, err) < 0 ||
+	    (image->keep_blobs && containerd_keep_start(s->c, s->staging_key, image, skip, event, arg, &s->keeper, err) < 0)) {
 		containerd_end(s);
-		return -1;
+		return incapable(err);
 	}
 	*out = s;
 	return 0;
+}
+
+static ssize_t containerd_keep(struct store_session *s, size_t i, const void *bytes, size_t len, struct err *err)
+{
+	return containerd_keep_feed(s->keeper, i, bytes, len, err);
 }
 
 static int containerd_staging(const struct store_session *s, size_t i)
@@ -238,7 +257,8 @@ static int label_config(struct store_session *s, struct err *err)
 
 static int containerd_commit_image(struct store_session *s, struct err *err)
 {
-	if (staging_sync(s->staging, s->loop, err) < 0 || label_config(s, err) < 0 ||
+	if ((s->keeper && containerd_keep_finish(s->keeper, s->loop, err) < 0) ||
+	    staging_sync(s->staging, s->loop, err) < 0 || label_config(s, err) < 0 ||
 	    load_documents(s->docker, s->loop, s->image, err) < 0 || containerd_remove(s->c, s->staging_key, err) < 0 ||
 	    containerd_lease_delete(s->c, containerd_lease(s->c), false, CONTAINERD_TIMEOUT_MS, err) < 0)
 		return -1;
@@ -268,6 +288,7 @@ const struct store store_containerd = {
 	.present = containerd_present,
 	.begin = containerd_begin,
 	.staging = containerd_staging,
+	.keep = containerd_keep,
 	.layer = containerd_layer,
 	.commit = containerd_commit_image,
 	.end = containerd_end,
