@@ -16,10 +16,10 @@ int jail_enter(const int *keep_fds, size_t n, struct err *err) MUST_CHECK;
 
 /*
  * The jail of a worker that unpacks, in two steps, so that it can start its threads in between. The first leaves a
- * process that sees nothing but the directory *root_fd (one of keep_fds): mounted nodev, nosuid and noexec in a mount namespace
- * of its own, the rest unmounted; no network; of root's capabilities those that set owners and modes; *root_fd is closed and
- * replaced by one from inside, since the old one's ".." leads out. ERR_SYSTEM where namespaces are not permitted: nothing
- * else would hold it, so then nothing is unpacked.
+ * process that sees nothing but the directory *root_fd (one of keep_fds): mounted nodev, nosuid and noexec in a
+ * mount namespace of its own, the rest unmounted; no network; of root's capabilities those that set owners and
+ * modes; *root_fd is closed and replaced by one from inside, since the old one's ".." leads out. ERR_SYSTEM where
+ * namespaces are not permitted: nothing else would hold it, so then nothing is unpacked.
  */
 int jail_confine(const int *keep_fds, size_t n, int *root_fd, struct err *err) MUST_CHECK;
 /* The seccomp allow-list of a worker that unpacks, for all its threads. */

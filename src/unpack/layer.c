@@ -137,7 +137,10 @@ static int bad_map(struct layer *l)
 	return err_set(l->err, ERR_REFUSED, "tar: bad map of a sparse file");
 }
 
-/* Go's reader wants all data that the map speaks of; libarchive has no map where there is none, or where all is data. */
+/*
+ * Go's reader wants all data that the map speaks of; libarchive has no map where there is none, or where all is
+ * data.
+ */
 static int check_map(struct layer *l, struct archive_entry *ae, int64_t copied)
 {
 	la_int64_t offset, len, sum = 0;

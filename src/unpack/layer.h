@@ -14,9 +14,9 @@
 typedef ssize_t layer_read_fn(void *arg, void **bytes, struct err *err);
 
 /*
- * Applies the tar below root_fd (an empty directory, borrowed) and reads to the end of the input. bottom: the image has nothing
- * below this layer. What the process may not do itself goes to *deferred. ERR_REFUSED for what containerd refuses,
- * ERR_SYSTEM, ERR_LIMIT; the reader's own errors are passed on. umask must be 0.
+ * Applies the tar below root_fd (an empty directory, borrowed) and reads to the end of the input. bottom: the image
+ * has nothing below this layer. What the process may not do itself goes to *deferred. ERR_REFUSED for what
+ * containerd refuses, ERR_SYSTEM, ERR_LIMIT; the reader's own errors are passed on. umask must be 0.
  */
 int layer_apply(int root_fd, bool bottom, layer_read_fn *read, void *arg, struct deferred *deferred,
 		struct err *err) MUST_CHECK;

@@ -115,7 +115,8 @@ static void smooth(const struct strict *s, struct tar_header *h, int64_t size_by
 	}
 }
 
-static int add_entry(struct strict *s, struct tar_header *h, enum tar_format format, int64_t size_bytes, struct err *err)
+static int add_entry(struct strict *s, struct tar_header *h, enum tar_format format, int64_t size_bytes,
+		     struct err *err)
 {
 	enum strict_type type = STRICT_FILE;
 	int64_t major = 0, minor = 0;

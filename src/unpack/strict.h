@@ -54,12 +54,15 @@ void strict_free(struct strict *s);
  */
 int strict_feed(struct strict *s, void *bytes, size_t len, struct err *err) MUST_CHECK;
 /*
- * The input has ended: ERR_REFUSED when that is in the middle of an entry. *missing: bytes of the last padding that Go does
- * not miss; fewer than 512.
+ * The input has ended: ERR_REFUSED when that is in the middle of an entry. *missing: bytes of the last padding that
+ * Go does not miss; fewer than 512.
  */
 int strict_end(struct strict *s, size_t *missing, struct err *err) MUST_CHECK;
 
-/* The entries seen, each once, in order: false when there is none left. *out is valid until the next call of anything. */
+/*
+ * The entries seen, each once, in order: false when there is none left. *out is valid until the next call of
+ * anything.
+ */
 bool strict_next(struct strict *s, struct strict_entry *out);
 
 #endif

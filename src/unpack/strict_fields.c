@@ -153,7 +153,8 @@ int strict_record(char **bytes, size_t *len, struct pax_record *out, struct err 
 		return 0;
 	for (; digits < *len && p[digits] >= '0' && p[digits] <= '9' && n <= *len; digits++)
 		n = n * 10 + (size_t)(p[digits] - '0');
-	if (!digits || digits == *len || p[digits] != ' ' || n > *len || n > RECORD_MAX_BYTES || n < digits + 3 || p[n - 1] != '\n')
+	if (!digits || digits == *len || p[digits] != ' ' || n > *len || n > RECORD_MAX_BYTES || n < digits + 3 ||
+	    p[n - 1] != '\n')
 		return bad_record(err);
 	char *key = p + digits + 1, *end = p + n - 1;
 	char *equals = memchr(key, '=', (size_t)(end - key));

@@ -1,8 +1,7 @@
 /*
- * One process per layer in work: it inflates, hashes what comes out, unpacks it below a directory if it is given one, and
- * says diff_id and size at the end. The parent feeds it compressed bytes and never parses
- * them itself. The worker is this program again (exec of /proc/self/exe), so that
- * it holds no secret of the parent's memory.
+ * One process per layer in work: it inflates, hashes what comes out, unpacks it below a directory if it is given
+ * one, and says diff_id and size at the end. The parent feeds it compressed bytes and never parses them itself. The
+ * worker is this program again (exec of /proc/self/exe), so that it holds no secret of the parent's memory.
  */
 #ifndef BERTH_UNPACK_WORKER_H
 #define BERTH_UNPACK_WORKER_H

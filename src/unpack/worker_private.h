@@ -58,8 +58,8 @@ extern const struct worker_mode worker_modes[];
 extern const size_t worker_n_modes;
 
 /*
- * The child's work when it unpacks: enters the jail, then inflates what comes on WORKER_DATA_FD in one thread, hashes and
- * writes in another. What is left to the parent goes to *deferred.
+ * The child's work when it unpacks: enters the jail, then inflates what comes on WORKER_DATA_FD in one thread,
+ * hashes and writes in another. What is left to the parent goes to *deferred.
  */
 int worker_unpack(const struct worker_options *options, pid_t parent, struct deferred *deferred,
 		  struct worker_result *out, struct err *err) MUST_CHECK;

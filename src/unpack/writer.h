@@ -41,8 +41,8 @@ struct writer_entry {
 struct writer;
 
 /*
- * root_fd is borrowed. bottom: the layer has none below it, so whiteouts remove what the layer itself has, and leave no mark.
- * What cannot be done here goes to *deferred, which is borrowed too.
+ * root_fd is borrowed. bottom: the layer has none below it, so whiteouts remove what the layer itself has, and
+ * leave no mark. What cannot be done here goes to *deferred, which is borrowed too.
  */
 struct writer *writer_new(int root_fd, bool bottom, struct deferred *deferred);
 void writer_free(struct writer *w);

@@ -1,7 +1,7 @@
 /*
- * Workers that their input has taken over. They are the real ones, started and jailed as ever, but for the tar reader,
- * which hostile_worker.c replaces. Nothing outside the layer's directory may be reached, and where a part of the jail is
- * not to be had, nothing is unpacked.
+ * Workers that their input has taken over. They are the real ones, started and jailed as ever, but for the tar
+ * reader, which hostile_worker.c replaces. Nothing outside the layer's directory may be reached, and where a part
+ * of the jail is not to be had, nothing is unpacked.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -163,7 +163,8 @@ static void test_attempts_get_nowhere(void **state)
 {
 	for (size_t i = 0; i < hostile_n_attempts; i++) {
 		const struct hostile_order order = { false, (uint16_t)i };
-		try_order(state, &order, hostile_attempts[i].name, hostile_attempts[i].lives ? HOSTILE_NOTHING : KILLED);
+		const struct hostile_attempt *a = &hostile_attempts[i];
+		try_order(state, &order, a->name, a->lives ? HOSTILE_NOTHING : KILLED);
 	}
 }
 

@@ -1,4 +1,7 @@
-/* Any bytes as a worker's list: what is taken is a list that says the same when it is written again, and harms nobody. */
+/*
+ * Any bytes as a worker's list: what is taken is a list that says the same when it is written again, and harms
+ * nobody.
+ */
 #include "fuzz.h"
 
 #include <sys/stat.h>

@@ -1,6 +1,7 @@
 /*
- * Any bytes as a layer's tar, applied below an empty directory. First byte: whether the layer is the bottom one, how
- * many blocks come at once, and whether checksums are made right. Nothing is made beside the directory, and what is left to the parent is a list that it takes.
+ * Any bytes as a layer's tar, applied below an empty directory. First byte: whether the layer is the bottom one,
+ * how many blocks come at once, and whether checksums are made right. Nothing is made beside the directory, and
+ * what is left to the parent is a list that it takes.
  */
 #include "fuzz.h"
 

@@ -1,6 +1,6 @@
 /*
- * First two bytes: the child's wait status; the rest is what it answered. Whatever it says, the parent takes a result in
- * bounds or has an error of a kind that a worker may cause, in words that a terminal may show.
+ * First two bytes: the child's wait status; the rest is what it answered. Whatever it says, the parent takes a
+ * result in bounds or has an error of a kind that a worker may cause, in words that a terminal may show.
  */
 #include "fuzz.h"
 

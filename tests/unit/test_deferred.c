@@ -17,7 +17,11 @@ static const struct deferred_item attribute = {
 	.path = "bin/ping",
 	.xattr = { "security.capability", "\1\0\0\2", 4 },
 };
-static const struct deferred_item implicit = { .kind = DEFERRED_IMPLICIT_DIR, .path = "usr/lib", .attributes_only = true };
+static const struct deferred_item implicit = {
+	.kind = DEFERRED_IMPLICIT_DIR,
+	.path = "usr/lib",
+	.attributes_only = true,
+};
 
 static struct deferred *list_of(const struct deferred_item *const *items, size_t n)
 {
@@ -70,6 +74,9 @@ static void test_what_goes_in_comes_out(void **state)
 	deferred_free(sent);
 }
 
+#define DEVICE(...) { .kind = DEFERRED_DEVICE, .path = "a", .device = { __VA_ARGS__ } }
+#define XATTR(name) { .kind = DEFERRED_XATTR, .path = "a", .xattr = { name, "/", 1 } }
+
 static const struct {
 	const char *row;
 	struct deferred_item item;
@@ -82,15 +89,14 @@ static const struct {
 	{ "a slash at the end", { .kind = DEFERRED_OPAQUE, .path = "a/" } },
 	{ "no name", { .kind = DEFERRED_OPAQUE, .path = "" } },
 	{ "no kind", { .kind = DEFERRED_KINDS, .path = "a" } },
-	{ "a device that is a file", { .kind = DEFERRED_DEVICE, .path = "a", .device = { .mode = S_IFREG, .link = "" } } },
-	{ "a device that is a FIFO", { .kind = DEFERRED_DEVICE, .path = "a", .device = { .mode = S_IFIFO, .link = "" } } },
-	{ "a mode of more bits", { .kind = DEFERRED_DEVICE, .path = "a", .device = { .mode = S_IFCHR | 1 << 20, .link = "" } } },
-	{ "a link out", { .kind = DEFERRED_DEVICE, .path = "a", .device = { .mode = S_IFCHR, .link = "../b" } } },
-	{ "no such nanosecond",
-	  { .kind = DEFERRED_DEVICE, .path = "a", .device = { .mode = S_IFCHR, .times = { { 0, 1000000000 } }, .link = "" } } },
-	{ "an attribute that overlayfs obeys", { .kind = DEFERRED_XATTR, .path = "a", .xattr = { "trusted.overlay.redirect", "/", 1 } } },
-	{ "an attribute of users", { .kind = DEFERRED_XATTR, .path = "a", .xattr = { "user.x", "/", 1 } } },
-	{ "an attribute without a name", { .kind = DEFERRED_XATTR, .path = "a", .xattr = { "", "/", 1 } } },
+	{ "a device that is a file", DEVICE(.mode = S_IFREG, .link = "") },
+	{ "a device that is a FIFO", DEVICE(.mode = S_IFIFO, .link = "") },
+	{ "a mode of more bits", DEVICE(.mode = S_IFCHR | 1 << 20, .link = "") },
+	{ "a link out", DEVICE(.mode = S_IFCHR, .link = "../b") },
+	{ "no such nanosecond", DEVICE(.mode = S_IFCHR, .times = { { 0, 1000000000 } }, .link = "") },
+	{ "an attribute that overlayfs obeys", XATTR("trusted.overlay.redirect") },
+	{ "an attribute of users", XATTR("user.x") },
+	{ "an attribute without a name", XATTR("") },
 };
 
 static void test_what_a_hostile_worker_may_ask_for(void **state)
