@@ -101,9 +101,10 @@ const struct option_row option_table[OPT__COUNT] = {
 	[OPT_CONTAINERD_SOCKET] = { "containerd-socket", "CONTAINERD_ADDRESS", "PATH", NULL, NULL,
 		"the socket of Docker's containerd (default: what Docker says, else the usual places)",
 		ENGINE, OPTION_STRING, 0 },
-	[OPT_BACKFILL] = { "backfill", "BERTH_BACKFILL", "WHEN", "after", "after|tee|no",
+	[OPT_BACKFILL] = { "backfill", "BERTH_BACKFILL", "WHEN", "auto", "auto|after|tee|no",
 		"with the containerd store: when the compressed layers, which docker save and push need, get there: "
-		"fetched again once the image can run, written as they arrive (slower to start), or never",
+		"fetched again after the image can run, written as they arrive (slower to start), never, or whichever of "
+		"the first two suits its size",
 		ENGINE, OPTION_CHOICE, 0 },
 	[OPT_STATE_DIR] = { "state-dir", "BERTH_STATE_DIR", "DIR", "/var/lib/berth", NULL,
 		"directory of state.json", ENGINE | CMD_STATUS, OPTION_STRING, 0 },
