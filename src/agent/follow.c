@@ -275,8 +275,10 @@ static int fetch_rest(struct follow *f, struct err *err)
 	}
 	pull_rest_free(d->rest);
 	d->rest = NULL;
-	if (result == 0)
+	if (result == 0 && bytes)
 		log_info("backfilled %s", size_text(bytes, size));
+	else if (result == 0)
+		log_debug("nothing more to do for the image");
 	else if (err->kind == ERR_CANCELLED)
 		return -1;
 	else

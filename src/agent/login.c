@@ -205,5 +205,15 @@ int login_registry(void *arg, bool refresh, struct registry_login *out, struct e
 	else if (result > 0)
 		result = from_docker_config(l->ref->host, out, err);
 	(void)refresh; /* each source is read anew; the AWS layer renews what expires */
-	return result < 0 ? -1 : 0;
+	if (result < 0)
+		return -1;
+	login_clear(l);
+	l->last.user = out->user ? xstrdup(out->user) : NULL;
+	secret_copy(&l->last.password, &out->password);
+	return 0;
+}
+
+void login_clear(struct login *l)
+{
+	registry_login_clear(&l->last);
 }

@@ -13,7 +13,10 @@
 struct login {
 	struct context *context;
 	const struct reference *ref; /* borrowed */
+	struct registry_login last;  /* what it said last: for the engine's own pull; login_clear() */
 };
+
+void login_clear(struct login *l);
 
 /* A registry_login_fn; arg is a struct login. */
 int login_registry(void *arg, bool refresh, struct registry_login *out, struct err *err) MUST_CHECK;

@@ -112,14 +112,36 @@ static int attempt(struct pull_job *j, bool whole, struct pulled *out, struct tr
 	return ended;
 }
 
+/* Nothing was wrong with the image: the engine would not take it from us. */
+static int by_daemon(struct pull_job *j, struct pulled *out, const struct err *why, struct err *err)
+{
+	struct pull_daemon what = pull_to_daemon(j, out->image_id);
+	struct err told = *why;
+
+	(void)err_wrap(&told, "letting Docker pull the image itself");
+	log_err(LOG_LEVEL_WARNING, &told);
+	memset(j->skip, 0, j->image.parsed.n_layers * sizeof *j->skip);
+	pull_show_layers(j);
+	int result = pull_daemon_image(&what, j->progress, err);
+	progress_end(j->progress);
+	out->store = "daemon";
+	return result;
+}
+
 static int move_layers(struct pull_job *j, struct pulled *out, struct err *err)
 {
 	bool whole = false, again = false;
 
 	for (;;) {
 		struct transfer_result result = { 0 };
-		if (attempt(j, whole, out, &result, err) == 0)
+		if (attempt(j, whole, out, &result, err) == 0) {
+			out->store = j->store->name;
 			return 0;
+		}
+		if (result.hangs && docker_info(j->context->docker)->store != DOCKER_STORE_PODMAN) {
+			struct err why = *err;
+			return by_daemon(j, out, &why, err);
+		}
 		if (result.incapable) {
 			log_err(LOG_LEVEL_WARNING, err);
 			j->store = j->store->fallback;
@@ -127,8 +149,10 @@ static int move_layers(struct pull_job *j, struct pulled *out, struct err *err)
 			continue;
 		}
 		if (result.engine_lacks && !whole) {
-			/* A layer that it had said it has: content pruned, snapshot kept. */
+			/* A layer that it had said it has: content pruned, snapshot kept; or an image of a load in parts. */
 			whole = true;
+			if (!j->store->parallel && j->store->fallback)
+				j->store = j->store->fallback;
 		} else if (result.bad_bytes && !again) {
 			again = true;
 		} else if (result.bad_hint && !j->no_hints) {
@@ -169,7 +193,6 @@ static int run(struct pull_job *j, int64_t deadline_ms, struct pulled *out, stru
 		phase(j, "pull");
 		if (move_layers(j, out, err) < 0)
 			return err_wrap(err, "pull %s", reference_name(j->ref));
-		out->store = j->store->name;
 	}
 	out->took_ms = clock_mono_ms() - began;
 	return 0;

@@ -148,5 +148,17 @@ void pull_job_free(struct pull_job *j)
 	free(j->skip);
 	free(j->name);
 	free(j->full_name);
+	login_clear(&j->login);
 	free(j);
+}
+
+struct pull_daemon pull_to_daemon(const struct pull_job *j, const char *image_id)
+{
+	return (struct pull_daemon){
+		.context = j->context,
+		.ref = j->ref,
+		.login = &j->login,
+		.image = &j->store_image,
+		.image_id = image_id,
+	};
 }

@@ -94,6 +94,19 @@ static int move_on(struct transfer *t)
 	return t->choked ? drain(t) : 0;
 }
 
+/* What is verified may become a layer while others arrive. */
+static void tell_store(struct transfer *t)
+{
+	const struct store *store = t->req->store;
+
+	for (size_t i = 0; i < t->n && store->verified; i++) {
+		if (t->req->skip[i] || t->lanes[i].told || !t->lanes[i].verified || !blob_checked(t, i))
+			continue;
+		t->lanes[i].told = true;
+		store->verified(t->session, i);
+	}
+}
+
 /* Every event ends here; what an event inside causes is done in the next round. */
 static void pump(struct transfer *t)
 {
@@ -104,6 +117,8 @@ static void pump(struct transfer *t)
 	while (t->again && !t->failed) {
 		t->again = false;
 		t->failed = check_blobs(t) < 0 || move_on(t) < 0;
+		if (!t->failed)
+			tell_store(t);
 	}
 	t->pumping = false;
 	show(t);

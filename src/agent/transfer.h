@@ -26,7 +26,8 @@ struct transfer_result {
 	int64_t bytes;
 	bool bad_bytes;    /* the transfer, not the image, may be to blame */
 	bool engine_lacks; /* the engine has not got something that was left out */
-	bool incapable;    /* the store cannot serve here, and has begun nothing: its fallback may */
+	bool incapable;    /* the store cannot serve here: its fallback may */
+	bool hangs;        /* the engine neither takes nor says anything */
 	bool bad_hint;     /* a layer's raw_bytes was not its size: without hints it may work */
 };
 

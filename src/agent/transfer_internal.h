@@ -16,6 +16,7 @@ struct lane {
 	bool raw;                       /* the store gets what the worker emits */
 	bool alone;                     /* only the worker takes the compressed bytes */
 	bool input_ended, ended, verified;
+	bool told;                      /* the store knows that it is verified */
 };
 
 struct transfer {

@@ -47,6 +47,8 @@ static int feed_worker(struct transfer *t, size_t i, const char *bytes, size_t l
 int transfer_engine_failed(struct transfer *t, const struct err *err)
 {
 	t->result->engine_lacks = err->kind == ERR_NOT_FOUND;
+	t->result->incapable = err->kind == ERR_CONFIG && t->req->store->fallback && !t->req->store->parallel;
+	t->result->hangs = err->kind == ERR_TIMEOUT;
 	return -1;
 }
 

@@ -7,6 +7,7 @@
 #include "base/secret.h"
 #include "engine/containerd.h"
 #include "engine/docker_internal.h"
+#include "engine/load_temporary.h"
 
 #define ANSWER_MAX_DEPTH 64
 #define ANSWER_MAX_NODES 1000000 /* 16 MiB of /images/json hold about a third of it */
@@ -84,12 +85,15 @@ void docker_set_containerd(struct docker *d, const char *socket)
 /* Also after a signal. What is left in spite of it expires, or the next start takes it. */
 static void give_back(struct docker *d)
 {
+	bool has_lease = d->containerd && containerd_lease(d->containerd);
 	struct err ignored;
 
-	if (!d->containerd || !containerd_lease(d->containerd))
+	if (!has_lease && !d->has_temporaries)
 		return;
 	loop_uncancel(d->loop);
-	if (containerd_lease_delete(d->containerd, containerd_lease(d->containerd), false, GIVE_BACK_MS, &ignored) < 0)
+	if (d->has_temporaries && load_temporary_remove(d, true, GIVE_BACK_MS, &ignored) < 0)
+		err_clear(&ignored);
+	if (has_lease && containerd_lease_delete(d->containerd, containerd_lease(d->containerd), false, GIVE_BACK_MS, &ignored) < 0)
 		err_clear(&ignored);
 }
 

@@ -35,7 +35,7 @@ struct docker;
 
 /* host: "unix:///var/run/docker.sock" or "tcp://127.0.0.1:2375". ERR_CONFIG. No traffic yet. */
 int docker_new(struct http *http, struct loop *loop, const char *host, struct docker **out, struct err *err) MUST_CHECK;
-/* Also gives back what containerd holds for an unfinished pull, in a few seconds at most. */
+/* Also gives back what containerd holds, or Docker was given, for an unfinished pull, in a few seconds at most. */
 void docker_free(struct docker *d);
 
 /* The socket of this engine's containerd, where it does not say so itself. NULL: look in the usual places. */

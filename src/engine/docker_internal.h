@@ -16,6 +16,7 @@ struct docker {
 	bool is_default; /* the socket that Docker has where nobody chose another */
 	struct docker_info info;
 	char *containerd_socket;       /* as told; NULL: to be found */
+	bool has_temporaries;          /* loads made images that are only good for the next: see load_temporary.h */
 	struct containerd *containerd; /* once store_choose() found that it can be used */
 };
 

@@ -305,6 +305,8 @@ static size_t read_staged(struct load_archive *a, uint8_t *out, size_t max)
 	size_t len = a->len < max ? a->len : max;
 	size_t first = LOAD_ARCHIVE_STAGED_BYTES - a->head;
 
+	if (!len)
+		return 0;
 	if (first > len)
 		first = len;
 	memcpy(out, a->staged + a->head, first);
@@ -335,6 +337,11 @@ size_t load_archive_read(struct load_archive *a, void *out, size_t max)
 {
 	size_t done = read_staged(a, out, max);
 
+	if (!a->len && a->layer == a->image->n_layers) {
+		/* Nothing is staged any more, and the end may be held back for long. */
+		free(a->staged);
+		a->staged = NULL;
+	}
 	if (a->finished)
 		done += read_pieces(a, (uint8_t *)out + done, max - done);
 	return done;

@@ -58,7 +58,7 @@ struct store {
 	 * are NULL. Otherwise the other way round.
 	 */
 	bool parallel;
-	/* Serves where present() or begin() failed with ERR_CONFIG: a capability is missing, and nothing was begun. Or NULL. */
+	/* Serves where present() or begin() (not parallel: feed(), commit() too) failed with ERR_CONFIG: a capability is missing. Or NULL. */
 	const struct store *fallback;
 	/* The image ID that the engine will give it: config digest (classic, Podman) or top digest (containerd store). */
 	void (*image_id)(struct docker *d, const struct store_image *image, char out[80]);
@@ -81,6 +81,11 @@ struct store {
 	 * is left out.
 	 */
 	int (*staging)(const struct store_session *s, size_t i);
+	/*
+	 * Or NULL. The bytes of layer i, which have all been taken, are verified (digest, diff_id): the engine may have them before
+	 * commit. From the loop; must not wait.
+	 */
+	void (*verified)(struct store_session *s, size_t i);
 	/*
 	 * That directory is complete and verified (digest, diff_id): becomes the engine's layer. In the order of the image,
 	 * for each that is not left out; may wait on the loop. inherit: what directories take from the layers below.

@@ -3,15 +3,11 @@
 
 #include "base/mem.h"
 #include "engine/container.h"
-#include "engine/load_archive.h"
+#include "engine/docker_internal.h"
 #include "engine/load_documents.h"
+#include "engine/load_pipeline.h"
 #include "engine/load_present.h"
-
-/*
- * Neither side moves: dockerd says nothing while it unpacks a layer (containerd store), which for gigabytes
- * on a slow volume takes minutes; and a load after an interrupted one may hang for ever (moby#51623).
- */
-#define LOAD_IDLE_MS (10 * 60 * 1000)
+#include "engine/load_temporary.h"
 
 /* Docker's own pull takes zstd layers since then. */
 #define DOCKER_ZSTD_MAJOR 23
@@ -20,14 +16,8 @@ struct store_session {
 	struct docker *docker;
 	struct loop *loop;
 	const struct store_image *image;
-	struct load_archive *archive;
-	struct docker_stream *stream; /* NULL: ended */
-	store_event_fn *event;
-	void *arg;
-	bool incomplete;              /* layers were left out */
-	bool upload_waits;            /* for bytes */
-	bool ended;
-	struct err error;             /* ERR_NONE: ended well */
+	struct load_pipeline *pipeline;
+	bool incomplete; /* layers were left out */
 };
 
 static bool names_top(const struct docker *d)
@@ -72,64 +62,23 @@ static int check_compression(const struct docker_info *info, const void *bytes, 
 		       DOCKER_ZSTD_MAJOR);
 }
 
-static enum http_flow upload(void *arg, void *out, size_t max, size_t *len, struct err *err)
-{
-	struct store_session *s = arg;
-	bool had_room = load_archive_has_room(s->archive);
-
-	(void)err;
-	*len = load_archive_read(s->archive, out, max);
-	if (!*len && !load_archive_at_end(s->archive)) {
-		s->upload_waits = true;
-		return HTTP_PAUSE;
-	}
-	if (!had_room && load_archive_has_room(s->archive) && load_archive_wants(s->archive) >= 0)
-		s->event(s->arg);
-	return HTTP_CONTINUE;
-}
-
-static void wake_upload(struct store_session *s)
-{
-	if (!s->upload_waits || !s->stream)
-		return;
-	s->upload_waits = false;
-	docker_stream_resume(s->stream);
-}
-
-static void on_done(void *arg, const struct err *err)
-{
-	struct store_session *s = arg;
-
-	s->stream = NULL;
-	s->ended = true;
-	if (err)
-		s->error = *err;
-	else if (!load_archive_at_end(s->archive))
-		(void)err_set(&s->error, ERR_PROTOCOL, "Docker answered before it had the whole image");
-	s->event(s->arg);
-}
-
-static int load_begin(struct docker *d, struct loop *loop, const struct store_image *image, const bool *skip,
-		      store_event_fn *event, void *arg, struct store_session **out, struct err *err)
+static int begin(struct docker *d, struct loop *loop, const struct store_image *image, const bool *skip, bool in_parts,
+		 store_event_fn *event, void *arg, struct store_session **out, struct err *err)
 {
 	struct store_session *s = xcalloc(1, sizeof *s);
-	*s = (struct store_session){ .docker = d, .loop = loop, .image = image, .event = event, .arg = arg };
+	const struct load_pipeline_request req = {
+		.docker = d,
+		.image = image,
+		.skip = skip,
+		.in_parts = in_parts,
+		.event = event,
+		.arg = arg,
+	};
+
+	*s = (struct store_session){ .docker = d, .loop = loop, .image = image };
 	for (size_t i = 0; i < image->n_layers; i++)
 		s->incomplete |= skip && skip[i];
-	const struct docker_stream_request req = {
-		.method = "POST",
-		.path = "/images/load?quiet=0", /* its progress shows that it lives */
-		.content_type = "application/x-tar",
-		.upload = upload,
-		.upload_arg = s,
-		.done = on_done,
-		.arg = s,
-		.idle_ms = LOAD_IDLE_MS,
-	};
-	enum load_layout layout = names_top(d) ? LOAD_OCI_LAYOUT : LOAD_DOCKER_ARCHIVE;
-	if (load_archive_new(layout, image, skip, &s->archive, err) < 0 ||
-	    docker_stream_start(d, &req, &s->stream, err) < 0) {
-		load_archive_free(s->archive);
+	if (load_pipeline_begin(&req, &s->pipeline, err) < 0) {
 		free(s);
 		return -1;
 	}
@@ -137,23 +86,30 @@ static int load_begin(struct docker *d, struct loop *loop, const struct store_im
 	return 0;
 }
 
+/*
+ * The classic store registers nothing of a load before it has spooled all of it: several make it do both at once. The
+ * containerd store and Podman would gain nothing: Podman wants every file of an image in each load.
+ */
+static int load_begin(struct docker *d, struct loop *loop, const struct store_image *image, const bool *skip,
+		      store_event_fn *event, void *arg, struct store_session **out, struct err *err)
+{
+	return begin(d, loop, image, skip, docker_info(d)->store == DOCKER_STORE_CLASSIC, event, arg, out, err);
+}
+
+static int single_begin(struct docker *d, struct loop *loop, const struct store_image *image, const bool *skip,
+			store_event_fn *event, void *arg, struct store_session **out, struct err *err)
+{
+	return begin(d, loop, image, skip, false, event, arg, out, err);
+}
+
 static ssize_t load_wants(const struct store_session *s)
 {
-	return load_archive_wants(s->archive);
+	return load_pipeline_wants(s->pipeline);
 }
 
-/* The engine's words for a layer that was left out and is not there; anything else stays as it is. */
-static void name_missing_content(struct store_session *s)
+/* Returns -1. */
+static int explain(struct err *err)
 {
-	if (s->incomplete && s->error.kind == ERR_FAILED &&
-	    (strstr(s->error.msg, "not found") || strstr(s->error.msg, "no such file or directory")))
-		s->error.kind = ERR_NOT_FOUND;
-}
-
-static int session_error(struct store_session *s, struct err *err)
-{
-	name_missing_content(s);
-	*err = s->error;
 	if (err->kind == ERR_TIMEOUT)
 		(void)err_hint(err, "a load that was interrupted can leave dockerd hanging: restart it"); /* moby#51623 */
 	if (strstr(err->msg, "no space left on device"))
@@ -163,20 +119,18 @@ static int session_error(struct store_session *s, struct err *err)
 
 static ssize_t load_feed(struct store_session *s, const void *bytes, size_t len, struct err *err)
 {
-	if (s->ended)
-		return session_error(s, err);
-	if (load_archive_at_layer_start(s->archive) && check_compression(docker_info(s->docker), bytes, len, err) < 0)
-		return -1;
+	struct load_upload *u;
 
-	size_t taken = load_archive_put(s->archive, bytes, len);
-	if (taken)
-		wake_upload(s);
-	return (ssize_t)taken;
+	if (load_pipeline_upload(s->pipeline, &u, err) < 0)
+		return explain(err);
+	if (load_upload_at_layer_start(u) && check_compression(docker_info(s->docker), bytes, len, err) < 0)
+		return -1;
+	return (ssize_t)load_upload_put(u, bytes, len);
 }
 
-static bool session_ended(void *arg)
+static void load_verified(struct store_session *s, size_t i)
 {
-	return ((const struct store_session *)arg)->ended;
+	load_pipeline_verified(s->pipeline, i);
 }
 
 /*
@@ -238,14 +192,10 @@ static int check_content(const struct store_session *s, const char *id, struct e
 	return err_set(err, ERR_NOT_FOUND, "Docker has the files of a layer, but not the layer");
 }
 
-/* The engine's verdict, and whether what it has now is the image. */
-static int check_loaded(struct store_session *s, const char *id, bool layers_known, struct err *err)
+/* The verdict on what was sent. */
+static int finish(struct store_session *s, struct err *err)
 {
-	if (s->error.kind != ERR_NONE)
-		return session_error(s, err);
-	if (layers_known && check_content(s, id, err) < 0)
-		return -1;
-	return check_inspect(s, id, id, layers_known, err);
+	return load_pipeline_finish(s->pipeline, s->loop, err) < 0 ? explain(err) : 0;
 }
 
 /* Docker 28's containerd store calls REPOSITORY@DIGEST a tag too. */
@@ -269,21 +219,9 @@ static void drop_failed(const struct store_session *s, const char *id)
 		return;
 }
 
-/* layers_known: inspect can tell the layers apart, for their blobs were sent or are there. */
-static int finish(struct store_session *s, bool layers_known, struct err *err)
+/* The image is known to be good: names it, where the engine has not done so. */
+static int name_image(const struct store_session *s, const char *id, bool layers_known, struct err *err)
 {
-	char id[80];
-
-	if (load_archive_finish(s->archive, err) < 0)
-		return -1;
-	wake_upload(s);
-	if (loop_wait(s->loop, session_ended, s, -1, err) < 0)
-		return -1;
-	load_image_id(s->docker, s->image, id);
-	if (check_loaded(s, id, layers_known, err) < 0) {
-		drop_failed(s, id);
-		return -1;
-	}
 	if (!s->image->name)
 		return 0;
 	if (names_top(s->docker) && image_tag(s->docker, id, s->image->full_name, err) < 0)
@@ -291,33 +229,66 @@ static int finish(struct store_session *s, bool layers_known, struct err *err)
 	return check_inspect(s, s->image->full_name, id, layers_known, err);
 }
 
-static int load_commit(struct store_session *s, struct err *err)
+static int load_tidy(struct docker *d, struct err *err)
 {
-	return finish(s, true, err);
+	if (docker_info(d)->store != DOCKER_STORE_CLASSIC)
+		return 0;
+	if (load_temporary_remove(d, true, DOCKER_TIMEOUT_MS, err) < 0)
+		return -1;
+	d->has_temporaries = false;
+	return 0;
 }
 
-/*
- * A cut upload is enough: without manifest.json or index.json no image comes of it, and the classic store and Podman
- * delete what they had spooled. The containerd store keeps whole blobs under a lease of Docker's own for a day, as after
- * any load or pull that is cut; a second attempt finds them.
- */
+static int load_commit(struct store_session *s, struct err *err)
+{
+	struct err ignored;
+	char id[80];
+
+	load_image_id(s->docker, s->image, id);
+	if (finish(s, err) < 0 || check_content(s, id, err) < 0 || check_inspect(s, id, id, true, err) < 0) {
+		drop_failed(s, id);
+		return -1;
+	}
+	if (name_image(s, id, true, err) < 0)
+		return -1;
+	if (load_tidy(s->docker, &ignored) < 0)
+		err_clear(&ignored); /* docker_free() tries again, and so does the next run */
+	return 0;
+}
+
 static void load_end(struct store_session *s)
 {
-	docker_stream_cancel(s->stream);
-	load_archive_free(s->archive);
+	load_pipeline_end(s->pipeline, s->loop);
 	free(s);
 }
 
+/* Where an engine refuses a load as such: all in one. */
+static const struct store single = {
+	.name = "load",
+	.image_id = load_image_id,
+	.takes_raw = load_takes_raw,
+	.present = present_of_engine,
+	.begin = single_begin,
+	.wants = load_wants,
+	.feed = load_feed,
+	.commit = load_commit,
+	.end = load_end,
+	.tidy = load_tidy,
+};
+
 const struct store store_load = {
 	.name = "load",
+	.fallback = &single,
 	.image_id = load_image_id,
 	.takes_raw = load_takes_raw,
 	.present = present_of_engine,
 	.begin = load_begin,
 	.wants = load_wants,
 	.feed = load_feed,
+	.verified = load_verified,
 	.commit = load_commit,
 	.end = load_end,
+	.tidy = load_tidy,
 };
 
 static void no_event(void *arg)
@@ -329,11 +300,17 @@ int load_documents(struct docker *d, struct loop *loop, const struct store_image
 {
 	CLEANUP(freep) bool *all = xmalloc(image->n_layers + 1);
 	struct store_session *s;
+	char id[80];
 
 	memset(all, true, image->n_layers);
 	if (load_begin(d, loop, image, all, no_event, NULL, &s, err) < 0)
 		return -1;
-	int result = finish(s, false, err);
+	load_image_id(d, image, id);
+	int result = -1;
+	if (finish(s, err) < 0 || check_inspect(s, id, id, false, err) < 0)
+		drop_failed(s, id);
+	else
+		result = name_image(s, id, false, err);
 	load_end(s);
 	return result;
 }

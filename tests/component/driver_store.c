@@ -261,8 +261,11 @@ static int feed_all(struct driver *d, struct store_session *s, struct err *err)
 	ssize_t i;
 	int result = 0;
 
-	while (result == 0 && (i = d->store->wants(s)) >= 0)
+	while (result == 0 && (i = d->store->wants(s)) >= 0) {
 		result = feed_layer(d, s, (size_t)i, err);
+		if (result == 0 && d->store->verified)
+			d->store->verified(s, (size_t)i);
+	}
 	if (result == 1) /* give the engine time to have seen it all */
 		return loop_sleep(d->loop, 1000, err) < 0 ? -1 : 1;
 	return result ? result : d->store->commit(s, err);

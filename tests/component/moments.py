@@ -35,9 +35,10 @@ class World:
         self.docker = Tap("docker", taps.unix_listener(self.socket), lambda: taps.unix_connect(self.engine.socket))
         self.hub = Tap("registry", listener, lambda: ns.connect(self.registry.address, self.registry.port))
         self.taps = (self.docker, self.hub)
-        pushed = images.push(image, self.registry, "team/web", "latest")
+        image = images.get(image) if isinstance(image, str) else image
+        pushed = images.push_image(image, self.registry, "team/web", "latest")
         self.image = pushed.replace(self.registry.host, f"127.0.0.1:{listener.getsockname()[1]}")
-        self.config_digest = images.get(image).config_digest
+        self.config_digest = image.config_digest
         self.berth = Berth(ns, self.engine, env={"DOCKER_HOST": f"unix://{self.socket}"})
         self.sessions, self.running = [], None
 

@@ -14,9 +14,9 @@ from service import Berth
 
 # Of an image's inspection: where the engine keeps it, and when.
 OF_THIS_ENGINE = ("GraphDriver", "Metadata")
-# The classic stores and podman know a repository's digest only of what they fetched themselves.
+# Podman knows a repository's digest only of what it fetched itself.
 # Podman counts its manifest, which it makes itself of a loaded image.
-UNLIKE = {"containerd": (), "classic": ("RepoDigests",), "podman": ("RepoDigests", "Size", "VirtualSize")}
+UNLIKE = {"containerd": (), "classic": (), "podman": ("RepoDigests", "Size", "VirtualSize")}
 # An engine cleans up behind a client that has gone, when it notices.
 NOTICES_S = 10
 

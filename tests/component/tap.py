@@ -33,6 +33,7 @@ class Tap:
     """
 
     def __init__(self, peer, listener, connect):
+        self.connection = Connection
         self.peer, self.connect = peer, connect
         self.lock = threading.Lock()
         self.steps, self.counts, self.wanted, self.action = [], {}, None, None
@@ -74,7 +75,7 @@ class Tap:
             client.close()
             return
         server.settimeout(None)
-        Connection(self, client, server).run()
+        self.connection(self, client, server).run()
 
     def step(self, request, edge):
         with self.lock:
@@ -103,7 +104,7 @@ class Connection:
             while data := source.recv(PIECE):
                 after = look(data)
                 sink.sendall(data)
-                if after:
+                if after and self.request:
                     self.tap.step(self.request, after)
         for end in (source, sink):
             with contextlib.suppress(OSError):
@@ -120,7 +121,8 @@ class Connection:
         return "uploaded" if data.endswith(b"0\r\n\r\n") else "sent"
 
     def _downward(self, data):
-        if not data.startswith(b"HTTP/1.1 100 "):
+        # Docker's own pull tries TLS first.
+        if self.request and not data.startswith(b"HTTP/1.1 100 "):
             self.answers += 1
             self.tap.step(self.request, "answered" if self.answers == 1 else "told")
 

@@ -239,7 +239,8 @@ def test_memory_does_not_grow_with_the_image(ns, engine_kind):
             time = ["/usr/bin/python3", "-c", PEAK, log]
             drive(ns, engine, images.get(name), f"127.0.0.1:5/{name}:x", argv=time)
             peak[name] = int(log.read_text())
-    assert peak["quickstart"] - peak["small"] < 1024, peak
+    # In parts, what one has staged goes out while the next fills.
+    assert peak["quickstart"] - peak["small"] < (2560 if engine_kind in ("docker20", "docker26", "docker28") else 1024), peak
 
 
 PEAK = """
