@@ -98,10 +98,12 @@ static int attempt(struct pull_job *j, bool whole, struct pulled *out, struct tr
 	};
 
 	memset(j->skip, 0, j->image.parsed.n_layers * sizeof *j->skip);
+	pull_choose_keeping(j);
 	if (!whole && j->store->present(j->context->docker, &j->store_image, j->skip, err) < 0) {
 		result->incapable = err->kind == ERR_CONFIG && j->store->fallback;
 		return -1;
 	}
+	pull_choose_keeping(j); /* again: less is wanted now */
 	if (pull_hint_sizes(j, err) < 0)
 		return -1;
 	pull_show_layers(j);

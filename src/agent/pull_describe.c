@@ -11,7 +11,7 @@
 #define HINT_MAX_BYTES ((int64_t)(1 * GIB))
 #define TAR_BLOCK 512
 
-/* Of an image, all layers together: up to there a second way to the registry costs more than writing them at once. */
+/* Of all that is fetched: up to there a second way to the registry costs more than writing it at once. */
 #define KEEP_AT_ONCE_MAX_BYTES ((int64_t)(8 * MIB))
 
 static enum store_compression compression_of(const struct descriptor *d)
@@ -59,16 +59,6 @@ static struct store_document store_document(const struct document *d)
 	return out;
 }
 
-static bool keeps_blobs(const struct pull_job *j)
-{
-	const char *when = opt_str(j->context->options, OPT_BACKFILL);
-	int64_t sum = 0;
-
-	for (size_t i = 0; i < j->image.parsed.n_layers; i++)
-		sum += j->image.parsed.layers[i].size;
-	return streq(when, "tee") || (streq(when, "auto") && sum <= KEEP_AT_ONCE_MAX_BYTES);
-}
-
 void pull_describe(struct pull_job *j)
 {
 	describe_layers(j);
@@ -89,8 +79,18 @@ void pull_describe(struct pull_job *j)
 		.config = store_document(&j->image.config),
 		.layers = j->layers,
 		.n_layers = j->image.parsed.n_layers,
-		.keep_blobs = keeps_blobs(j),
 	};
+}
+
+void pull_choose_keeping(struct pull_job *j)
+{
+	const char *when = opt_str(j->context->options, OPT_BACKFILL);
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < j->image.parsed.n_layers; i++)
+		if (!j->skip[i])
+			sum += j->layers[i].size_bytes;
+	j->store_image.keep_blobs = streq(when, "tee") || (streq(when, "auto") && sum <= KEEP_AT_ONCE_MAX_BYTES);
 }
 
 /* A gzip stream of one member ends with its length; what cannot be a tar's is another member's. */

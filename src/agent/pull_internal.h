@@ -29,6 +29,8 @@ struct pull_job {
 
 /* Fills in names, layers, skip and store_image from the resolved image. */
 void pull_describe(struct pull_job *j);
+/* Whether blobs are kept on the way, as --backfill says and by the size of what is not skipped. */
+void pull_choose_keeping(struct pull_job *j);
 /* Where the store takes inflated layers: asks for their sizes, so that the engine need not inflate again. */
 int pull_hint_sizes(struct pull_job *j, struct err *err) MUST_CHECK;
 /* Begins the progress, with the layers that are skipped as present. */
