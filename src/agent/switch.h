@@ -69,7 +69,8 @@ enum switch_busy {
  * True (0) when no other process holds a TCP endpoint, so before any work is done; ERR_CONFLICT with the holder's name
  * and pid. Endpoints that the running listener has are free.
  */
-int switch_check_free(struct switch_table *t, const struct switch_endpoint *endpoints, size_t n, struct err *err) MUST_CHECK;
+int switch_check_free(struct switch_table *t, const struct switch_endpoint *endpoints, size_t n,
+		      struct err *err) MUST_CHECK;
 
 /*
  * Moves both ways to the target: new connections go there once this returns, established ones stay. Replaces the
@@ -90,9 +91,11 @@ typedef int switch_where_fn(void *arg, const char *container, char address[46], 
  * Compares with the record and mends: the recorded container is gone → its rules go and clients are refused; it has
  * another address → both ways follow; rules are missing or changed (iptables -F) → written again; a port that
  * was busy → tried. No record: nothing to do. *mended says what was done, NULL when nothing; static. Every
- * SWITCH_CHECK_MS, after a restart of the container or of dockerd, and first thing of whoever starts. Not from callbacks.
+ * SWITCH_CHECK_MS, after a restart of the container or of dockerd, and first thing of whoever starts. Not from
+ * callbacks.
  */
-int switch_check(struct switch_table *t, switch_where_fn *where, void *arg, const char **mended, struct err *err) MUST_CHECK;
+int switch_check(struct switch_table *t, switch_where_fn *where, void *arg, const char **mended,
+		 struct err *err) MUST_CHECK;
 
 /*
  * TCP connections to the container's published ports that are not over, from outside and through the listener: for the
@@ -101,7 +104,7 @@ int switch_check(struct switch_table *t, switch_where_fn *where, void *arg, cons
 int switch_connections(const struct switch_endpoint *endpoints, size_t n, const char *address, size_t *out,
 		       struct err *err) MUST_CHECK;
 
-/* After the drain: conntrack forgets UDP peers of that address, so that their next packet goes where the switch leads. */
+/* After the drain: conntrack forgets UDP peers of that address; their next packet goes where the switch leads. */
 int switch_forget_udp(const char *address, struct err *err) MUST_CHECK;
 
 enum switch_nat {
@@ -126,7 +129,10 @@ struct switch_state {
 	bool listening;              /* a running `berth up` serves loopback, IPv6 and this host's containers */
 	char listen_problem[512];    /* why some endpoint is not listened on; "" none */
 };
-/* Takes no lock. look_at_rules false: the record only (nat is SWITCH_NAT_UNKNOWN), which runs no program and waits for nothing. */
+/*
+ * Takes no lock. look_at_rules false: the record only (nat is SWITCH_NAT_UNKNOWN), which runs no program and waits for
+ * nothing.
+ */
 int switch_list(struct loop *loop, const char *run_dir, const char *name, bool look_at_rules, struct switch_state *out,
 		struct err *err) MUST_CHECK;
 void switch_state_clear(struct switch_state *s);
