@@ -35,7 +35,7 @@ static int run(struct invocation *in, int argc, char **argv, struct err *err)
 	}
 	if (in->positional.n > c->max_positional) {
 		err_set(err, ERR_USAGE, "unexpected argument '%.100s'", in->positional.v[c->max_positional]);
-		return c->bit == CMD_UP ? err_hint(err, "the container's command stands behind --") : -1;
+		return c->bit & CMD_RUN ? err_hint(err, "the container's command stands behind --") : -1;
 	}
 	return c->run(in, err);
 }

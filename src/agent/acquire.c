@@ -143,3 +143,9 @@ int acquire_image(struct context *c, const struct reference *ref, struct progres
 	*out = local;
 	return 0;
 }
+
+int acquire_newest(struct context *c, const struct reference *ref, struct progress *progress,
+		   const struct pull_hooks *hooks, struct acquired *out, struct err *err)
+{
+	return from_registry(c, ref, -1, progress, hooks, out, err);
+}

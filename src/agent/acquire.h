@@ -19,4 +19,8 @@ struct acquired {
 int acquire_image(struct context *c, const struct reference *ref, struct progress *progress,
 		  const struct pull_hooks *hooks, struct acquired *out, struct err *err) MUST_CHECK;
 
+/* What the registry has now, whatever --pull says: it is asked once, and nothing else will do. */
+int acquire_newest(struct context *c, const struct reference *ref, struct progress *progress,
+		   const struct pull_hooks *hooks, struct acquired *out, struct err *err) MUST_CHECK;
+
 #endif

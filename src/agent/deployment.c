@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <unistd.h>
 
+#include "agent/app_log.h"
 #include "agent/follow.h"
 #include "agent/generation.h"
 #include "agent/login.h"
@@ -30,6 +31,8 @@ void deployment_tell(struct deployment *d, enum board_status status, const char 
 	char text[sizeof s->reason] = "";
 	va_list args;
 
+	if (!d->board)
+		return;
 	if (reason) {
 		va_start(args, reason);
 		(void)vsnprintf(text, sizeof text, reason, args);
@@ -100,6 +103,45 @@ static int await_docker(struct deployment *d, struct err *err)
 	return docker_wait(docker, DOCKER_PATIENCE_MS, err);
 }
 
+static int serves_already(struct deployment *d, bool *serves, struct err *err)
+{
+	CLEANUP(container_state_clear) struct container_state state = { 0 };
+
+	*serves = false;
+	if (container_inspect(d->context->docker, d->name, &state, err) < 0) {
+		if (err->kind != ERR_NOT_FOUND)
+			return -1;
+		err_clear(err);
+		return 0;
+	}
+	*serves = state.running && streq(state.label_name, d->name);
+	return 0;
+}
+
+/*
+ * The right to change containers: 0. While another has it, a container that serves is followed as it is: 1; else
+ * there is nothing to do but to wait.
+ */
+static int take_turn(struct deployment *d, struct err *err)
+{
+	bool serves;
+
+	for (;;) {
+		if (deploy_lock_take(&d->deploying, "berth up", false, d->context->loop, err) == 0)
+			return 0;
+		if (err->kind != ERR_CONFLICT)
+			return -1;
+		deployment_tell(d, d->snapshot.status, "wait", "%s", err->msg);
+		if (serves_already(d, &serves, err) < 0)
+			return -1;
+		if (serves)
+			return 1;
+		d->context->last_progress_ms = clock_mono_ms();
+		if (loop_sleep(d->context->loop, DEPLOY_LOCK_POLL_MS, err) < 0)
+			return -1;
+	}
+}
+
 /* Brings NAME to life: adopts it, starts it, or makes it. */
 static int bring_up(struct deployment *d, struct err *err)
 {
@@ -109,9 +151,13 @@ static int bring_up(struct deployment *d, struct err *err)
 
 	if (await_docker(d, err) < 0)
 		return -1;
+	int turn = take_turn(d, err);
+	if (turn)
+		return turn < 0 ? -1 : 0;
 	if (generation_find(d, &found, &state, err) < 0)
 		return -1;
-	if (found == GENERATION_SAME) {
+	/* What others put in its place while this process serves is what is wanted now. */
+	if (found == GENERATION_SAME || (found == GENERATION_OTHER && d->served)) {
 		(void)snprintf(d->snapshot.digest, sizeof d->snapshot.digest, "%s", state.label_digest ?: "");
 		log_notice("%s %s", state.running ? "adopting the running container" : "starting the container", d->name);
 		return state.running ? 0 : generation_start(d, err);
@@ -120,24 +166,6 @@ static int bring_up(struct deployment *d, struct err *err)
 		return -1;
 	deployment_tell(d, BOARD_STARTING, "start", "starting container %s", d->name);
 	return generation_make(d, &image, found == GENERATION_OTHER ? &state : NULL, err);
-}
-
-/* What the app said last: the first question of whoever reads the log. */
-static void show_logs(struct deployment *d)
-{
-	CLEANUP(buf_free) struct buf text = BUF_INIT(DOCKER_LOG_MAX_BYTES);
-	struct err err;
-
-	if (container_logs(d->context->docker, d->name, LOG_LINES_ON_FAILURE, &text, &err) < 0) {
-		log_info("no logs of %s: %s", d->name, err.msg);
-		return;
-	}
-	for (char *line = text.data, *next; line && *line; line = next) {
-		next = strchr(line, '\n');
-		if (next)
-			*next++ = '\0';
-		log_error("%s | %s", d->name, line);
-	}
 }
 
 /* The new container was no good: the one before serves again, if this run replaced one. 1: restored. */
@@ -160,11 +188,14 @@ static int serve(struct deployment *d, struct err *err)
 	struct err why;
 
 	(void)snprintf(d->snapshot.container, sizeof d->snapshot.container, "%s", d->name);
+	if (!d->replaced) /* else until it is ready, or the one before is back */
+		deploy_lock_release(&d->deploying);
 	if (follow_container(d, FOLLOW_FRESH, -1, &end, &why, err) < 0)
 		return -1;
 	if (end == FOLLOW_NOT_READY) {
-		show_logs(d);
+		app_log_show(d->context->docker, d->name);
 		int restored = fall_back(d, &why, err);
+		deploy_lock_release(&d->deploying);
 		if (restored < 0)
 			return -1;
 		if (restored)
@@ -252,6 +283,7 @@ int deployment_run(struct deployment *d, struct err *err)
 		if (err->kind == ERR_CANCELLED)
 			return -1;
 		struct err why = *err;
+		deploy_lock_release(&d->deploying); /* not while it waits */
 		if (!why.retryable)
 			return linger(d, &why, err);
 		if (wait_to_retry(d, &why, &delay_ms, err) < 0)
@@ -277,79 +309,4 @@ int deployment_drain(struct deployment *d, struct err *err)
 		return -1;
 	err_clear(err);
 	return 0;
-}
-
-static int open_options(struct deployment *d, struct err *err)
-{
-	const struct options *o = d->context->options;
-	const char *image = opt_str(o, OPT_IMAGE), *probe = opt_str(o, OPT_PROBE);
-
-	if (!image) {
-		err_set(err, ERR_USAGE, "no image");
-		return err_hint(err, "give it as the first argument, as BERTH_IMAGE, or in " OPTIONS_CONFIG_PATH);
-	}
-	if (reference_parse(image, &d->ref, err) < 0)
-		return opt_wrap(o, OPT_IMAGE, err);
-	d->image = reference_str(&d->ref);
-	d->name = xstrdup(opt_str(o, OPT_NAME) ?: reference_name(&d->ref));
-	if (container_name_check(d->name, err) < 0) {
-		(void)err_wrap(err, "the image's name makes no container name");
-		return err_hint(err, "choose one with --name");
-	}
-	d->next = xasprintf("%s-next", d->name);
-	d->prev = xasprintf("%s-prev", d->name);
-	if (probe && probe_parse(probe, &d->probe, err) < 0)
-		return opt_wrap(o, OPT_PROBE, err);
-	d->probe_given = probe != NULL;
-	return login_check(o, err) < 0 ? -1 : spec_open(o, d->name, &d->spec, d->config_hash, err);
-}
-
-static int take_lock(struct deployment *d, struct err *err)
-{
-	const char *run_dir = opt_str(d->context->options, OPT_RUN_DIR);
-	CLEANUP(freep) char *lock = xasprintf("%s/%s.lock", run_dir, d->name);
-
-	d->status_path = xasprintf("%s/%s.json", run_dir, d->name);
-	if (fs_mkdirs(run_dir, err) < 0)
-		return -1;
-	if (fs_lock(lock, 0, &d->lock_fd, err) == 0)
-		return 0;
-	if (err->kind != ERR_CONFLICT)
-		return -1;
-	err_set(err, ERR_CONFLICT, "another `berth up` serves %s", d->name);
-	return err_hint(err, "`berth status --name %s` shows it; `systemctl restart berth` replaces it", d->name);
-}
-
-int deployment_open(struct deployment *d, struct context *c, struct board *board, struct err *err)
-{
-	struct snapshot *s = &d->snapshot;
-
-	*d = (struct deployment){ .context = c, .board = board, .lock_fd = -1 };
-	if (open_options(d, err) < 0 || take_lock(d, err) < 0) {
-		deployment_close(d);
-		return -1;
-	}
-	d->progress = progress_new(c->options);
-	s->started_ms = clock_wall_ms();
-	s->pid = getpid();
-	(void)snprintf(s->image, sizeof s->image, "%s", d->image);
-	deployment_tell(d, BOARD_STARTING, "start", "berth has started");
-	return 0;
-}
-
-void deployment_close(struct deployment *d)
-{
-	pull_rest_free(d->rest);
-	progress_free(d->progress);
-	if (d->lock_fd >= 0 && d->status_path)
-		(void)unlink(d->status_path); /* it says what a running berth thinks; there is none now */
-	spec_close(&d->spec);
-	probe_clear(&d->probe);
-	reference_free(&d->ref);
-	free(d->image);
-	free(d->name);
-	free(d->next);
-	free(d->prev);
-	free(d->status_path);
-	closep(&d->lock_fd);
 }

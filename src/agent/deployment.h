@@ -8,6 +8,7 @@
 #include "agent/acquire.h"
 #include "agent/board.h"
 #include "agent/context.h"
+#include "agent/lock.h"
 #include "agent/probe.h"
 #include "agent/readiness.h"
 #include "engine/container.h"
@@ -18,16 +19,17 @@
 #define LABEL_DIGEST "io.berth.digest"
 #define LABEL_CONFIG "io.berth.config"
 #define LABEL_GENERATION "io.berth.generation"
+#define LABEL_PROBE "io.berth.probe"     /* as --probe: what asks whether it is ready */
+#define LABEL_RESTART "io.berth.restart" /* as --restart: a container that does not serve has the policy `no` */
 
 #define DOCKER_PATIENCE_MS 300000  /* the socket of a booting instance */
 #define FAILED_LINGER_MS 60000     /* --on-failure exit: how long /healthz says so first */
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 30000
-#define LOG_LINES_ON_FAILURE 20
 
 struct deployment {
 	struct context *context;
-	struct board *board;
+	struct board *board; /* NULL: this process does not serve, it visits */
 	struct progress *progress;
 	struct snapshot snapshot;
 
@@ -44,7 +46,9 @@ struct deployment {
 	struct pull_rest *rest; /* of the image, for when the app is ready; NULL: none */
 	bool failure_shown; /* the endpoint has said `failed` for its time */
 	char *status_path; /* RUN_DIR/NAME.json */
-	int lock_fd;
+	int lock_fd;         /* of NAME.lock: who serves */
+	struct deploy_lock deploying; /* who changes containers */
+	bool served;         /* a container of this service has been followed: others may replace it from now on */
 };
 
 /*
@@ -52,6 +56,11 @@ struct deployment {
  * RUN_DIR/NAME.lock: ERR_CONFLICT when another `berth up` serves that name. board and context are borrowed.
  */
 int deployment_open(struct deployment *d, struct context *c, struct board *board, struct err *err) MUST_CHECK;
+/*
+ * The same for a command that comes and goes beside a running `berth up`: no board, no NAME.lock. With a name the
+ * other options of the container are not read, and image, ref and spec stay empty.
+ */
+int deployment_open_visit(struct deployment *d, struct context *c, const char *name, struct err *err) MUST_CHECK;
 void deployment_close(struct deployment *d);
 
 /*
@@ -63,7 +72,7 @@ int deployment_run(struct deployment *d, struct err *err) MUST_CHECK;
 /* --stop-on-exit: 503 "draining" for --drain-timeout, then the container is stopped. */
 int deployment_drain(struct deployment *d, struct err *err) MUST_CHECK;
 
-/* Tells everybody: status, phase ("" keeps it) and reason (printf; NULL: none). */
+/* Tells everybody, where there is a board: status, phase ("" keeps it) and reason (printf; NULL: none). */
 void deployment_tell(struct deployment *d, enum board_status status, const char *phase, const char *reason, ...)
 	PRINTF_LIKE(4, 5);
 

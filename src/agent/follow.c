@@ -1,4 +1,4 @@
-#include "agent/follow.h"
+#include "agent/follow_internal.h"
 
 #include "agent/generation.h"
 #include "base/clock.h"
@@ -9,6 +9,11 @@
 struct follow {
 	struct deployment *d;
 	struct docker_events *events;
+	char id[65];              /* of the container that is followed */
+	struct probe probe;       /* and what asks it */
+	bool nameless;            /* nothing is called NAME for a moment: what was said of it holds */
+	bool others;              /* another berth was seen at work on the containers */
+	bool unsettled;           /* and may have died at it */
 	bool woken;               /* an event came: look at once */
 	bool died;                /* the container died since the last look */
 	bool ran;                 /* and no event has told of its end */
@@ -30,6 +35,8 @@ static void on_event(void *arg, const struct json *event)
 		f->woken = f->outage = true; /* the stream was cut: anything may have happened */
 		return;
 	}
+	if (streq(id_or_name, f->d->next) || streq(id_or_name, f->d->prev))
+		f->unsettled = true;
 	if (!streq(id_or_name, f->d->name) || !action || skip_prefix(action, "exec_"))
 		return;
 	f->woken = true;
@@ -52,7 +59,7 @@ static int64_t interval_ms(const struct follow *f)
 {
 	const struct deployment *d = f->d;
 	int64_t interval = opt_number(d->context->options, OPT_PROBE_INTERVAL);
-	bool eager = !f->was_ready && !f->failed && d->readiness.passes == 0 && d->probe.kind != PROBE_DOCKER;
+	bool eager = f->nameless || (!f->was_ready && !f->failed && d->readiness.passes == 0 && f->probe.kind != PROBE_DOCKER);
 
 	return eager && interval > STARTING_INTERVAL_MS ? STARTING_INTERVAL_MS : interval;
 }
@@ -97,8 +104,9 @@ static void became_ready(struct follow *f)
 		s->ready_after_ms = clock_wall_ms() - s->started_ms;
 		log_notice("%s is ready, %.1f s after start", f->d->name, (double)s->ready_after_ms / 1e3);
 	}
-	f->was_ready = true;
+	f->was_ready = f->d->served = true;
 	f->failed = false;
+	deploy_lock_release(&f->d->deploying);
 }
 
 static void feed(struct follow *f, bool passed)
@@ -135,22 +143,37 @@ static int ask(struct follow *f, const struct container_state *state, struct err
 	struct deployment *d = f->d;
 	bool passed;
 
-	if (probe_once(d->context, &d->probe, state, opt_number(d->context->options, OPT_PROBE_TIMEOUT), &passed, f->reason,
+	if (probe_once(d->context, &f->probe, state, opt_number(d->context->options, OPT_PROBE_TIMEOUT), &passed, f->reason,
 		       err) < 0)
 		return -1;
 	feed(f, passed);
 	return 0;
 }
 
-static int choose_probe(struct deployment *d, const struct container_state *state, struct err *err)
+/* The container that is called NAME now. Another one than before was put there, and probed, by another berth. */
+static int meet(struct follow *f, const struct container_state *state, struct err *err)
 {
-	if (d->probe_given)
+	struct deployment *d = f->d;
+	struct snapshot *s = &d->snapshot;
+	bool others = *f->id != '\0';
+
+	if (streq(f->id, state->id))
 		return 0;
-	if (probe_default(state->inspect, &d->spec.publish, &d->probe, err) < 0)
+	probe_clear(&f->probe);
+	if (generation_probe(d, state, others || d->served, &f->probe, err) < 0)
 		return -1;
-	d->probe_given = true;
-	CLEANUP(freep) char *text = probe_text(&d->probe);
+	CLEANUP(freep) char *text = probe_text(&f->probe);
 	log_info("probe: %s", text);
+	memcpy(f->id, state->id, sizeof f->id);
+	if (!others)
+		return 0;
+	log_notice("another container is %s now: %s", d->name, state->label_digest ?: state->id);
+	(void)snprintf(s->image, sizeof s->image, "%s", state->label_image ?: d->image);
+	(void)snprintf(s->digest, sizeof s->digest, "%s", state->label_digest ?: "");
+	f->died = false;
+	f->ran = state->running;
+	if (f->ready_by_ms >= 0)
+		f->ready_by_ms = clock_mono_ms() + opt_number(d->context->options, OPT_READY_TIMEOUT);
 	return 0;
 }
 
@@ -210,7 +233,8 @@ static int look(struct follow *f, struct container_state *state, struct err *err
 	if (container_inspect(d->context->docker, d->name, state, err) < 0) {
 		if (err->kind == ERR_NOT_FOUND) {
 			err_clear(err);
-			return 1;
+			f->nameless = deploy_lock_is_others(&d->deploying);
+			return !f->nameless;
 		}
 		if (!err->retryable)
 			return -1;
@@ -220,7 +244,8 @@ static int look(struct follow *f, struct container_state *state, struct err *err
 		feed(f, false);
 		return 0;
 	}
-	if (!state->label_name || choose_probe(d, state, err) < 0)
+	f->nameless = false;
+	if (!state->label_name || meet(f, state, err) < 0)
 		return state->label_name ? -1 : 1;
 	d->snapshot.restart_count = state->restart_count;
 	if (lost_in_outage(f, state)) {
@@ -241,7 +266,7 @@ static bool hopeless(struct follow *f, const struct container_state *state, stru
 	bool over = *state->status && !state->running && !state->restarting;
 	int64_t now = clock_mono_ms();
 
-	if (f->was_ready || f->failed || f->ready_by_ms < 0)
+	if (f->was_ready || f->failed || f->ready_by_ms < 0 || deploy_lock_is_others(&f->d->deploying))
 		return false;
 	if (over)
 		err_set(why, ERR_FAILED, "%s ended before it was ready: exit code %d%s", f->d->name, state->exit_code,
@@ -254,35 +279,40 @@ static bool hopeless(struct follow *f, const struct container_state *state, stru
 	return true;
 }
 
-/* Once the app serves: what Docker needs of the image besides running it. Nothing of it is worth the app. */
-static int fetch_rest(struct follow *f, struct err *err)
+/* What a berth that died while it deployed has left. Nothing that fails here is worth the app: the next look tries again. */
+static int take_over(struct follow *f, struct err *err)
+{
+	CLEANUP(container_state_clear) struct container_state state = { 0 };
+	struct deployment *d = f->d;
+	bool had = d->deploying.fd >= 0; /* this process itself is not done yet */
+	int result = -1;
+
+	if (had || deploy_lock_take(&d->deploying, "berth up", false, d->context->loop, err) < 0)
+		return had || err->kind == ERR_CONFLICT ? 0 : -1;
+	enum generation_found found;
+	if (generation_find(d, &found, &state, err) == 0)
+		result = found == GENERATION_NONE || state.running || !f->others ? 0 : generation_start(d, err);
+	deploy_lock_release(&d->deploying);
+	f->unsettled = result < 0;
+	f->others &= f->unsettled;
+	f->woken = true;
+	return result;
+}
+
+static int settle(struct follow *f, struct err *err)
 {
 	struct deployment *d = f->d;
-	char size[SIZE_TEXT_MAX];
-	int64_t bytes;
-	int result = 0;
 
-	if (!d->rest || !d->readiness.ready)
+	bool others = deploy_lock_is_others(&d->deploying);
+	f->others |= others;
+	f->unsettled |= others;
+	if (!f->unsettled || others || take_over(f, err) == 0) {
+		err_clear(err);
 		return 0;
-	if (!pull_rest_started(d->rest)) {
-		result = pull_rest_start(d->rest, err);
-		if (result == 0)
-			return 0;
-	} else if (!pull_rest_settled(d->rest)) {
-		return 0;
-	} else {
-		result = pull_rest_finish(d->rest, &bytes, err);
 	}
-	pull_rest_free(d->rest);
-	d->rest = NULL;
-	if (result == 0 && bytes)
-		log_info("backfilled %s", size_text(bytes, size));
-	else if (result == 0)
-		log_debug("nothing more to do for the image");
-	else if (err->kind == ERR_CANCELLED)
+	if (err->kind == ERR_CANCELLED)
 		return -1;
-	else
-		log_info("%s; the image runs, `berth pull` completes it", err->msg);
+	log_debug("%s", err->msg);
 	err_clear(err);
 	return 0;
 }
@@ -303,6 +333,8 @@ static int follow_until(struct follow *f, int64_t give_up_ms, enum follow_end *e
 			*end = FOLLOW_GONE;
 			return 0;
 		}
+		if (settle(f, err) < 0)
+			return -1;
 		tell_state(f);
 		if (hopeless(f, &state, why) || (f->failed && give_up_ms >= 0 && started >= give_up_ms)) {
 			*end = FOLLOW_NOT_READY;
@@ -310,7 +342,7 @@ static int follow_until(struct follow *f, int64_t give_up_ms, enum follow_end *e
 		}
 		if (f->was_ready)
 			give_up_ms = -1;
-		if (fetch_rest(f, err) < 0)
+		if (follow_fetch_rest(d, err) < 0)
 			return -1;
 		if (wait_interval(f, started, err) < 0)
 			return -1;
@@ -340,5 +372,6 @@ int follow_container(struct deployment *d, enum follow_mode mode, int64_t give_u
 		return -1;
 	int result = follow_until(&f, give_up_ms, end, why, err);
 	docker_events_stop(f.events);
+	probe_clear(&f.probe);
 	return result;
 }

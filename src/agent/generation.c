@@ -1,4 +1,4 @@
-#include "agent/generation.h"
+#include "agent/generation_internal.h"
 
 #include "base/log.h"
 
@@ -7,8 +7,7 @@ static bool is_ours(const struct deployment *d, const struct container_state *s)
 	return s->label_name && streq(s->label_name, d->name);
 }
 
-/* 0 found and ours, 1 none, ERR_CONFLICT a stranger's. */
-static int look(struct deployment *d, const char *name, struct container_state *state, struct err *err)
+int generation_look(struct deployment *d, const char *name, struct container_state *state, struct err *err)
 {
 	if (container_inspect(d->context->docker, name, state, err) < 0) {
 		if (err->kind != ERR_NOT_FOUND)
@@ -28,11 +27,11 @@ static bool same_configuration(const struct deployment *d, const struct containe
 	return streq(s->label_config, d->config_hash) && streq(s->label_image, d->image);
 }
 
-static int remove_old(struct deployment *d, const char *name, struct err *err)
+int generation_remove(struct deployment *d, const char *name, struct err *err)
 {
 	CLEANUP(container_state_clear) struct container_state state = { 0 };
 
-	int found = look(d, name, &state, err);
+	int found = generation_look(d, name, &state, err);
 	if (found < 0)
 		return -1;
 	if (found == 1)
@@ -41,62 +40,16 @@ static int remove_old(struct deployment *d, const char *name, struct err *err)
 	return container_remove(d->context->docker, name, true, err);
 }
 
-static int restore_name(struct deployment *d, bool *restored, struct err *err)
-{
-	CLEANUP(container_state_clear) struct container_state state = { 0 };
-
-	*restored = false;
-	int found = look(d, d->prev, &state, err);
-	if (found != 0)
-		return found < 0 ? -1 : 0;
-	log_info("%s is %s again: an interrupted run had renamed it", d->prev, d->name);
-	*restored = true;
-	return container_rename(d->context->docker, d->prev, d->name, err);
-}
-
 int generation_find(struct deployment *d, enum generation_found *found, struct container_state *state,
 		    struct err *err)
 {
-	bool restored = false;
-
-	int result = look(d, d->name, state, err);
-	if (result < 0)
+	if (generation_mend(d, err) < 0)
 		return -1;
-	if (result == 1) {
-		if (restore_name(d, &restored, err) < 0)
-			return -1;
-		if (restored && (result = look(d, d->name, state, err)) < 0)
-			return -1;
-	}
-	if (remove_old(d, d->next, err) < 0) /* a candidate of a run that died: it never served */
+	int result = generation_look(d, d->name, state, err);
+	if (result < 0)
 		return -1;
 	*found = result == 1 ? GENERATION_NONE : same_configuration(d, state) ? GENERATION_SAME : GENERATION_OTHER;
 	d->replaced &= *found == GENERATION_SAME; /* else what this run had made is gone */
-	return 0;
-}
-
-static long generation_number(const struct container_state *old)
-{
-	if (!old || !old->label_generation)
-		return 0;
-	return strtol(old->label_generation, NULL, 10); /* nonsense counts as 0 */
-}
-
-static int make_body(struct deployment *d, const struct acquired *image, const struct container_state *old,
-		     struct json **out, struct err *err)
-{
-	char hash[SHA256_HEX_SIZE];
-
-	d->spec.image = image->image_ref;
-	if (container_body(&d->spec, out, hash, err) < 0)
-		return -1;
-	CLEANUP(freep) char *generation = xasprintf("%ld", generation_number(old) + 1);
-	struct json *labels = json_ensure_object(*out, "Labels");
-	json_set_str(labels, LABEL_NAME, d->name);
-	json_set_str(labels, LABEL_IMAGE, d->image);
-	json_set_str(labels, LABEL_DIGEST, image->digest);
-	json_set_str(labels, LABEL_CONFIG, hash);
-	json_set_str(labels, LABEL_GENERATION, generation);
 	return 0;
 }
 
@@ -163,7 +116,7 @@ static int make_instead(struct deployment *d, const struct json *body, struct er
 {
 	struct docker *docker = d->context->docker;
 
-	if (create(d, d->next, body, err) < 0 || remove_old(d, d->prev, err) < 0)
+	if (create(d, d->next, body, err) < 0 || generation_remove(d, d->prev, err) < 0)
 		return look_anew(err);
 	log_notice("stopping %s; the new configuration takes its place", d->name);
 	if (container_stop(docker, d->name, -1, err) < 0 || container_rename(docker, d->name, d->prev, err) < 0 ||
@@ -178,7 +131,7 @@ int generation_make(struct deployment *d, const struct acquired *image, const st
 {
 	CLEANUP(json_freep) struct json *body = NULL;
 
-	if (make_body(d, image, old, &body, err) < 0)
+	if (generation_body(d, image, false, &body, err) < 0)
 		return -1;
 	return old ? make_instead(d, body, err) : make_first(d, body, err);
 }
@@ -193,4 +146,41 @@ int generation_restore(struct deployment *d, struct err *err)
 	if (container_rename(docker, d->prev, d->name, err) < 0)
 		return -1;
 	return start(d, err);
+}
+
+int generation_candidate(struct deployment *d, const struct acquired *image, struct err *err)
+{
+	CLEANUP(json_freep) struct json *body = NULL;
+	/* Podman cannot change the policy of a container that is there. */
+	bool changeable = docker_info(d->context->docker)->store != DOCKER_STORE_PODMAN;
+
+	if (generation_body(d, image, changeable, &body, err) < 0)
+		return -1;
+	return create(d, d->next, body, err) < 0 ? look_anew(err) : 0;
+}
+
+/* The order is what generation_mend() reads; the record of the generation before goes last of all that can wait. */
+static int move_names(struct deployment *d, bool back, bool has_old, struct err *err)
+{
+	struct docker *docker = d->context->docker;
+
+	if (back)
+		return container_rename(docker, d->name, d->next, err) < 0 ||
+				       container_rename(docker, d->prev, d->name, err) < 0 ||
+				       container_rename(docker, d->next, d->prev, err) < 0
+			       ? -1
+			       : 0;
+	if (has_old && (generation_remove(d, d->prev, err) < 0 || container_rename(docker, d->name, d->prev, err) < 0))
+		return -1;
+	return container_rename(docker, d->next, d->name, err);
+}
+
+int generation_promote(struct deployment *d, bool back, bool has_old, struct err *err)
+{
+	CLEANUP(container_state_clear) struct container_state state = { 0 };
+
+	if (move_names(d, back, has_old, err) < 0 || container_inspect(d->context->docker, d->name, &state, err) < 0 ||
+	    generation_set_restart(d, &state, err) < 0)
+		return -1;
+	return has_old ? generation_retire(d, d->prev, err) : 0;
 }

@@ -15,8 +15,9 @@ enum generation_found {
 };
 
 /*
- * Looks, and first mends what a death left: no NAME but a NAME-prev → it is NAME again; a NAME-next is
- * removed. ERR_CONFLICT when NAME is a stranger's container, which is never touched.
+ * Looks, and first mends what a death left, finishing or undoing it: one NAME, NAME-prev stopped, no NAME-next, and
+ * NAME's restart policy as asked. ERR_CONFLICT when NAME is a stranger's container, which is never touched.
+ * For this and all that changes containers the caller holds the service's deploy_lock.
  */
 int generation_find(struct deployment *d, enum generation_found *found, struct container_state *state,
 		    struct err *err) MUST_CHECK;
@@ -30,5 +31,27 @@ int generation_make(struct deployment *d, const struct acquired *image, const st
 
 /* Removes NAME and brings NAME-prev back, after a replacement whose new container was no good. */
 int generation_restore(struct deployment *d, struct err *err) MUST_CHECK;
+
+/* Makes NAME-next from the image beside what is there: not started, and Docker will not restart it by itself. */
+int generation_candidate(struct deployment *d, const struct acquired *image, struct err *err) MUST_CHECK;
+
+/*
+ * The names move, without touching what runs: NAME (has_old) → NAME-prev, whose predecessor is removed, and
+ * NAME-next → NAME; or back: NAME and NAME-prev change places. Then NAME gets its restart policy.
+ */
+int generation_promote(struct deployment *d, bool back, bool has_old, struct err *err) MUST_CHECK;
+
+/* What NAME's restart policy has to be; a container without the label keeps its own. */
+int generation_set_restart(struct deployment *d, const struct container_state *state, struct err *err) MUST_CHECK;
+
+/* It does not serve any more, and nothing but berth is to start it. */
+int generation_retire(struct deployment *d, const char *name, struct err *err) MUST_CHECK;
+
+/* What asks whether this container is ready: --probe, its label (the other way round with own_first), or the default. */
+int generation_probe(struct deployment *d, const struct container_state *state, bool own_first, struct probe *out,
+		     struct err *err) MUST_CHECK;
+
+/* NULL: it has no such label. Borrowed from state. */
+const char *generation_label(const struct container_state *state, const char *label);
 
 #endif

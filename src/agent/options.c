@@ -13,11 +13,18 @@ struct words {
 
 static const char *command_word(unsigned int command)
 {
-	return command == CMD_UP	 ? " up"
-	       : command == CMD_PULL	 ? " pull"
-	       : command == CMD_STATUS	 ? " status"
-	       : command == CMD_METADATA ? " metadata"
-					 : "";
+	static const struct {
+		unsigned int bit;
+		const char *word;
+	} words[] = {
+		{ CMD_UP, " up" },	   { CMD_DEPLOY, " deploy" }, { CMD_ROLLBACK, " rollback" }, { CMD_DOWN, " down" },
+		{ CMD_PULL, " pull" }, { CMD_STATUS, " status" }, { CMD_METADATA, " metadata" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (words[i].bit == command)
+			return words[i].word;
+	return "";
 }
 
 /* Whole names only: an abbreviation would change its meaning, or lose it, with an option that comes later. */
@@ -116,14 +123,14 @@ static int parse_flags(struct options *o, unsigned int command, struct words *w,
 			return -1;
 	}
 	for (; w->at < w->n; w->at++)
-		if (command != CMD_UP)
+		if (!(command & CMD_RUN))
 			strv_add(positional, w->v[w->at]);
 		else if (option_set(o, OPT_COMMAND, w->v[w->at], "arguments after --", ORIGIN_FLAG, err) < 0)
 			return -1;
 	return 0;
 }
 
-/* The first argument of up and pull. */
+/* The first argument of up, deploy and pull. */
 static int image_argument(struct options *o, const char *image, struct err *err)
 {
 	if (o->v[OPT_IMAGE].origin == ORIGIN_FLAG)
@@ -288,7 +295,7 @@ int options_parse(struct options *o, unsigned int command, int argc, char **argv
 	*o = (struct options){ .command = command };
 	if (parse_flags(o, command, &words, positional, err) < 0)
 		return -1;
-	if (command & (CMD_UP | CMD_PULL) && positional->n && image_argument(o, positional->v[0], err) < 0)
+	if (command & (CMD_RUN | CMD_PULL) && positional->n && image_argument(o, positional->v[0], err) < 0)
 		return -1;
 	/* Who asks for help may do so because of a bad file. */
 	if (!(option_table[OPT_CONFIG].commands & command) || opt_flag(o, OPT_HELP))

@@ -21,8 +21,14 @@ enum command_bit {
 	CMD_METADATA = 1 << 3,
 	CMD_VERSION = 1 << 4,
 	CMD_HELP = 1 << 5,
+	CMD_DEPLOY = 1 << 6,
+	CMD_ROLLBACK = 1 << 7,
+	CMD_DOWN = 1 << 8,
 };
-#define CMD_ALL (CMD_UP | CMD_PULL | CMD_STATUS | CMD_METADATA | CMD_VERSION | CMD_HELP)
+#define CMD_ALL \
+	(CMD_UP | CMD_PULL | CMD_STATUS | CMD_METADATA | CMD_VERSION | CMD_HELP | CMD_DEPLOY | CMD_ROLLBACK | CMD_DOWN)
+/* Those whose arguments behind -- are the container's command. */
+#define CMD_RUN (CMD_UP | CMD_DEPLOY)
 
 enum option_id {
 	OPT_IMAGE,
@@ -63,6 +69,10 @@ enum option_id {
 	OPT_PROBE_FALL,
 	OPT_DRAIN_TIMEOUT,
 	OPT_STOP_ON_EXIT,
+	OPT_FORCE,
+	OPT_NO_WAIT,
+	OPT_KEEP,
+	OPT_PURGE,
 	OPT_REGISTRY_USER,
 	OPT_REGISTRY_PASSWORD,
 	OPT_PLATFORM,
@@ -132,8 +142,8 @@ struct options {
  * refused, except of --entrypoint. In the file the last line of a key wins, and an empty value is none. Its keys that are
  * not BERTH_* go into the environment, where that says nothing (AWS_REGION, HTTPS_PROXY …).
  * ERR_USAGE for flags, ERR_CONFIG for variables and the file; messages name the flag, variable or line.
- * The arguments that are no flags go to positional (the first is IMAGE for up and pull); those behind "--" are
- * the container's command for up.
+ * The arguments that are no flags go to positional (the first is IMAGE for up, deploy and pull); those behind "--" are
+ * the container's command for up and deploy.
  */
 int options_parse(struct options *o, unsigned int command, int argc, char **argv, struct strv *positional,
 		  struct err *err) MUST_CHECK;

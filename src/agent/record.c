@@ -9,9 +9,13 @@
 #define RECORD_MAX_BYTES (1 * MIB)
 #define RECORD_LOCK_MS 2000 /* another berth needs some milliseconds */
 
+#define RECORD_NAME "state.json"
+
+static const char *const lists[] = { "images", "deployments" };
+
 static char *record_path(const char *state_dir)
 {
-	return xasprintf("%s/state.json", state_dir);
+	return xasprintf("%s/" RECORD_NAME, state_dir);
 }
 
 /* The document, or an empty one: what cannot be read is history lost, not a failure. */
@@ -25,11 +29,21 @@ static struct json *record_load(const char *state_dir)
 	if (fs_read(path, &text, &ignored) < 0 ||
 	    json_parse(buf_str(&text), text.len, &json_default_limits, &doc, &ignored) < 0)
 		return json_new_object();
-	if (!json_is_object(doc) || (json_get(doc, "images") && !json_is_array(json_get(doc, "images")))) {
-		json_free(doc);
-		return json_new_object();
-	}
-	return doc;
+	bool sound = json_is_object(doc);
+	for (size_t i = 0; sound && i < ARRAY_LEN(lists); i++)
+		sound = !json_get(doc, lists[i]) || json_is_array(json_get(doc, lists[i]));
+	if (sound)
+		return doc;
+	json_free(doc);
+	return json_new_object();
+}
+
+static int record_save(const char *state_dir, const struct json *doc, struct err *err)
+{
+	CLEANUP(freep) char *path = record_path(state_dir);
+	CLEANUP(freep) char *text = json_print(doc, true);
+
+	return fs_write_atomic(path, text, strlen(text), 0644, err);
 }
 
 static struct json *new_row(const char *image, const char *image_id, const char *digest, const char *store)
@@ -90,8 +104,7 @@ int record_image(const char *state_dir, const char *image, const char *image_id,
 			n++;
 		}
 	json_set(doc, "images", images);
-	CLEANUP(freep) char *text = json_print(doc, true);
-	return fs_write_atomic(path, text, strlen(text), 0644, err);
+	return record_save(state_dir, doc, err);
 }
 
 bool record_digest(const char *state_dir, const char *image_id, char digest[72])
@@ -110,4 +123,97 @@ bool record_digest(const char *state_dir, const char *image_id, char digest[72])
 		}
 	}
 	return false;
+}
+
+struct json *record_images(const char *state_dir)
+{
+	CLEANUP(json_freep) struct json *doc = record_load(state_dir);
+	const struct json *images = json_get(doc, "images");
+
+	return images ? json_clone(images) : json_new_array();
+}
+
+/* Takes the rows whose `key` is `value` out of the list. */
+static int forget(const char *state_dir, const char *list, const char *key, const char *value, struct err *err)
+{
+	CLEANUP(closep) int lock_fd = -1;
+
+	if (record_lock(state_dir, &lock_fd, err) < 0)
+		return err_wrap(err, "%s", RECORD_NAME);
+	CLEANUP(json_freep) struct json *doc = record_load(state_dir);
+	struct json *kept = json_new_array();
+	for (const struct json *row = json_first(json_get(doc, list)); row; row = json_next(row))
+		if (!streq(json_string(json_get(row, key)), value))
+			json_add(kept, json_clone(row));
+	json_set(doc, list, kept);
+	return record_save(state_dir, doc, err);
+}
+
+int record_forget_image(const char *state_dir, const char *image_id, struct err *err)
+{
+	return forget(state_dir, "images", "id", image_id, err);
+}
+
+int record_forget_service(const char *state_dir, const char *name, struct err *err)
+{
+	return forget(state_dir, "deployments", "name", name, err);
+}
+
+static struct json *new_deployment(const struct record_deployment *r)
+{
+	struct json *row = json_new_object();
+	char when[CLOCK_RFC3339_SIZE];
+
+	clock_rfc3339(clock_wall_ms(), when);
+	json_set_str(row, "name", r->name);
+	json_set_str(row, "at", when);
+	json_set_str(row, "by", r->by);
+	json_set_str(row, "image", r->image);
+	json_set_str(row, "digest", r->digest);
+	json_set_str(row, "config", r->config);
+	json_set_str(row, "strategy", r->strategy);
+	json_set_str(row, "failure", r->failure);
+	if (r->gap_ms >= 0)
+		json_set_int(row, "gap_ms", r->gap_ms);
+	return row;
+}
+
+int record_deployment(const char *state_dir, const struct record_deployment *r, struct err *err)
+{
+	CLEANUP(closep) int lock_fd = -1;
+	size_t n = 1;
+
+	if (record_lock(state_dir, &lock_fd, err) < 0)
+		return err_wrap(err, "note the deployment");
+	CLEANUP(json_freep) struct json *doc = record_load(state_dir);
+	struct json *rows = json_new_array();
+	json_add(rows, new_deployment(r));
+	for (const struct json *row = json_first(json_get(doc, "deployments")); row && n < RECORD_DEPLOYMENTS_MAX;
+	     row = json_next(row), n++)
+		json_add(rows, json_clone(row));
+	json_set(doc, "deployments", rows);
+	return record_save(state_dir, doc, err);
+}
+
+struct json *record_last_deployment(const char *state_dir, const char *name, bool failed)
+{
+	CLEANUP(json_freep) struct json *doc = record_load(state_dir);
+
+	for (const struct json *row = json_first(json_get(doc, "deployments")); row; row = json_next(row))
+		if (streq(json_string(json_get(row, "name")), name) &&
+		    (!failed || json_string(json_get(row, "failure"))))
+			return json_clone(row);
+	return NULL;
+}
+
+struct json *record_failure(const char *state_dir, const char *name, const char *digest, const char *config)
+{
+	CLEANUP(json_freep) struct json *doc = record_load(state_dir);
+
+	for (const struct json *row = json_first(json_get(doc, "deployments")); row && *digest; row = json_next(row))
+		if (streq(json_string(json_get(row, "name")), name) &&
+		    streq(json_string(json_get(row, "digest")), digest) &&
+		    streq(json_string(json_get(row, "config")), config))
+			return json_string(json_get(row, "failure")) ? json_clone(row) : NULL;
+	return NULL;
 }

@@ -1,13 +1,14 @@
 /*
- * state.json: which images berth brought, under which digest. History only: Docker
+ * state.json: which images berth brought, under which digest, and how deployments went. History only: Docker
  * is the database, and losing this file loses no more than that.
  */
 #ifndef BERTH_AGENT_RECORD_H
 #define BERTH_AGENT_RECORD_H
 
-#include "base/err.h"
+#include "base/json.h"
 
 #define RECORD_IMAGES_MAX 100
+#define RECORD_DEPLOYMENTS_MAX 50
 
 /*
  * Notes that berth brought image_id ("sha256:…") as `image`, whose tag pointed at digest. With an empty store it
@@ -18,5 +19,33 @@ int record_image(const char *state_dir, const char *image, const char *image_id,
 
 /* The digest under which berth brought image_id; false when it is not known. A damaged file is as a missing one. */
 bool record_digest(const char *state_dir, const char *image_id, char digest[72]);
+
+/* The images, newest first: [{"image","id","digest","store","at"}]; the caller's. */
+struct json *record_images(const char *state_dir);
+/* The engine does not have it any more. */
+int record_forget_image(const char *state_dir, const char *image_id, struct err *err) MUST_CHECK;
+
+/* How one deployment went. Strings may be NULL. */
+struct record_deployment {
+	const char *name;     /* of the service */
+	const char *by;       /* "deploy", "rollback" */
+	const char *image, *digest, *config;
+	const char *strategy; /* "recreate" */
+	const char *failure;  /* NULL: it serves */
+	int64_t gap_ms;       /* -1: none */
+};
+int record_deployment(const char *state_dir, const struct record_deployment *r, struct err *err) MUST_CHECK;
+
+/* All that is known of that service's deployments. */
+int record_forget_service(const char *state_dir, const char *name, struct err *err) MUST_CHECK;
+
+/* The newest row of that service, or the newest failed one; NULL: none. The caller's. */
+struct json *record_last_deployment(const char *state_dir, const char *name, bool failed);
+
+/*
+ * Did the last attempt at exactly this (digest and configuration) fail? Then its row, the caller's; else NULL.
+ * An unknown digest ("") never did.
+ */
+struct json *record_failure(const char *state_dir, const char *name, const char *digest, const char *config);
 
 #endif

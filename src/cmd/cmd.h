@@ -26,7 +26,16 @@ extern const size_t command_count;
 
 const struct command *command_find(const char *name);
 
+/*
+ * Whose service a command without an image is about: --name, else as `berth up` would choose it from the
+ * configuration, else the only one that runs here. ERR_USAGE. Caller frees.
+ */
+int cmd_service_name(const struct options *o, char **out, struct err *err) MUST_CHECK;
+
 int cmd_up(const struct invocation *in, struct err *err);
+int cmd_deploy(const struct invocation *in, struct err *err);
+int cmd_rollback(const struct invocation *in, struct err *err);
+int cmd_down(const struct invocation *in, struct err *err);
 int cmd_pull(const struct invocation *in, struct err *err);
 int cmd_status(const struct invocation *in, struct err *err);
 int cmd_metadata(const struct invocation *in, struct err *err);

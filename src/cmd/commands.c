@@ -7,6 +7,23 @@ const struct command command_table[] = {
 	  "It is idempotent: a container of the same configuration is adopted or started without any network. "
 	  "On SIGTERM berth leaves and the container goes on, unless --stop-on-exit is given.",
 	  CMD_UP, 1, cmd_up },
+	{ "deploy", "[IMAGE] [OPTIONS] [-- COMMAND...]", "replace what serves by the newest image of the tag",
+	  "Asks the registry what the tag means now. The same digest with the same options is current: nothing is touched. "
+	  "Else the image is pulled, the old container stopped and a new one started in its place; once that passes "
+	  "its probe it is NAME, and the old one stays, stopped, as NAME-prev. The time without service is measured and "
+	  "printed. A new one that ends, or is not ready in time, is removed after its last lines were shown, and the old "
+	  "one serves again; exit status 1, and the same image is not tried again without --force.\n"
+	  "Options are those of berth up, from the same file and variables: give the same ones. A running berth up "
+	  "notices by itself and follows the new container.",
+	  CMD_DEPLOY, 1, cmd_deploy },
+	{ "rollback", "[OPTIONS]", "go back to the container before",
+	  "Starts NAME-prev, as it was made, in place of NAME, probes it, and lets the two change names. No network is "
+	  "needed. A second rollback goes forward again.",
+	  CMD_ROLLBACK, 0, cmd_rollback },
+	{ "down", "[--purge] [OPTIONS]", "stop and remove what berth made here",
+	  "Stops and removes the service's containers; with --purge also the images that berth brought for it. Stop a "
+	  "running berth up first: it would make the container again.",
+	  CMD_DOWN, 0, cmd_down },
 	{ "pull", "IMAGE [OPTIONS]", "pull and unpack an image, for AMI bakes",
 	  "Fetches what the engine lacks of IMAGE, verifies every byte and hands it over. Nothing is started.",
 	  CMD_PULL, 1, cmd_pull },

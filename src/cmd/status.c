@@ -1,7 +1,5 @@
 #include "cmd/cmd.h"
 
-#include <dirent.h>
-
 #include "agent/board.h"
 #include "agent/context.h"
 #include "agent/deployment.h"
@@ -11,53 +9,6 @@
 
 #define STATUS_FILE_MAX_BYTES (64 * KIB)
 #define WATCH_INTERVAL_MS 500
-
-/* RUN_DIR/NAME.json names the services; the only one there is needs no --name. */
-static char *only_service(const char *run_dir)
-{
-	DIR *dir = opendir(run_dir);
-	char *found = NULL;
-	size_t n = 0;
-
-	if (!dir)
-		return NULL;
-	for (struct dirent *e; (e = readdir(dir));) {
-		const char *dot = strrchr(e->d_name, '.');
-		if (!dot || !streq(dot, ".json"))
-			continue;
-		free(found);
-		found = xstrndup(e->d_name, (size_t)(dot - e->d_name));
-		n++;
-	}
-	closedir(dir);
-	if (n == 1)
-		return found;
-	free(found);
-	return NULL;
-}
-
-/* --name, else as `berth up` would choose it, else the only service that runs here. */
-static int service_name(const struct options *o, char **out, struct err *err)
-{
-	CLEANUP(reference_free) struct reference ref = { 0 };
-	const char *image = opt_str(o, OPT_IMAGE);
-
-	if (opt_str(o, OPT_NAME)) {
-		*out = xstrdup(opt_str(o, OPT_NAME));
-		return 0;
-	}
-	if (image) {
-		if (reference_parse(image, &ref, err) < 0)
-			return opt_wrap(o, OPT_IMAGE, err);
-		*out = xstrdup(reference_name(&ref));
-		return 0;
-	}
-	*out = only_service(opt_str(o, OPT_RUN_DIR));
-	if (*out)
-		return 0;
-	err_set(err, ERR_USAGE, "no service is running here, or more than one");
-	return err_hint(err, "name its container: berth status --name NAME");
-}
 
 /* What the running `berth up` last said, or NULL when none runs. */
 static struct json *running_status(const struct options *o, const char *name)
@@ -200,7 +151,7 @@ int cmd_status(const struct invocation *in, struct err *err)
 	CLEANUP(freep) char *name = NULL;
 	struct context c;
 
-	if (service_name(&in->options, &name, err) < 0 || context_open(&c, &in->options, 0, err) < 0)
+	if (cmd_service_name(&in->options, &name, err) < 0 || context_open(&c, &in->options, 0, err) < 0)
 		return -1;
 	int result = run(&c, name, err);
 	context_close(&c);

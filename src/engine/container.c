@@ -189,3 +189,17 @@ int container_rename(struct docker *d, const char *name, const char *new_name, s
 		return err_wrap(err, "rename container %s to %s", name, new_name);
 	return 0;
 }
+
+int container_set_restart(struct docker *d, const char *name, const char *policy, int64_t retries, struct err *err)
+{
+	CLEANUP(freep) char *escaped = docker_escape(name);
+	CLEANUP(freep) char *path = xasprintf("/containers/%s/update", escaped);
+	CLEANUP(json_freep) struct json *body = json_new_object();
+	struct json *restart = json_ensure_object(body, "RestartPolicy");
+
+	json_set_str(restart, "Name", policy);
+	json_set_int(restart, "MaximumRetryCount", retries);
+	if (docker_call(d, "POST", path, body, NULL, err) < 0)
+		return err_wrap(err, "restart policy of container %s", name);
+	return 0;
+}

@@ -77,6 +77,9 @@ int container_start(struct docker *d, const char *name, struct err *err) MUST_CH
 int container_stop(struct docker *d, const char *name, int timeout_s, struct err *err) MUST_CHECK;
 int container_remove(struct docker *d, const char *name, bool force, struct err *err) MUST_CHECK;
 int container_rename(struct docker *d, const char *name, const char *new_name, struct err *err) MUST_CHECK;
+/* policy: "no", "always", "unless-stopped", "on-failure"; retries: of on-failure, 0 for no limit. */
+int container_set_restart(struct docker *d, const char *name, const char *policy, int64_t retries,
+			  struct err *err) MUST_CHECK;
 /* The last lines of stdout and stderr, demultiplexed, printable; at most DOCKER_LOG_MAX_BYTES. */
 int container_logs(struct docker *d, const char *name, int lines, struct buf *out, struct err *err) MUST_CHECK;
 /*

@@ -232,6 +232,77 @@ static void a_directory_that_cannot_be_is_an_error(void **state)
 	assert_false(record_digest("/proc/nonexistent", A, digest));
 }
 
+static void deployed(const char *name, const char *digest, const char *config, const char *failure)
+{
+	const struct record_deployment r = {
+		.name = name, .by = "deploy", .digest = digest, .config = config, .failure = failure, .gap_ms = -1,
+	};
+	struct err err;
+
+	if (record_deployment(state_dir, &r, &err) < 0)
+		fail_msg("%s", err.msg);
+}
+
+static bool has_failed(const char *name, const char *digest, const char *config)
+{
+	CLEANUP(json_freep) struct json *row = record_failure(state_dir, name, digest, config);
+
+	return row != NULL;
+}
+
+/* Of the same digest and configuration the last attempt counts; other ones are another matter. */
+static void a_failed_deployment_is_remembered_until_it_succeeds(void **state)
+{
+	(void)state;
+	(void)unlink(file);
+	assert_false(has_failed("web", A, "c1"));
+	deployed("web", A, "c1", "exit code 3");
+	deployed("web", "", "c1", "no image");
+	assert_true(has_failed("web", A, "c1"));
+	assert_false(has_failed("web", "", "c1"));
+	assert_false(has_failed("web", A, "c2"));
+	assert_false(has_failed("web", B, "c1"));
+	assert_false(has_failed("api", A, "c1"));
+	deployed("web", B, "c1", NULL);
+	assert_true(has_failed("web", A, "c1"));
+	CLEANUP(json_freep) struct json *last = record_last_deployment(state_dir, "web", false);
+	CLEANUP(json_freep) struct json *failed = record_last_deployment(state_dir, "web", true);
+	assert_string_equal(json_string(json_get(last, "digest")), B);
+	assert_string_equal(json_string(json_get(failed, "failure")), "no image");
+	deployed("web", A, "c1", NULL);
+	assert_false(has_failed("web", A, "c1"));
+	assert_null(record_last_deployment(state_dir, "api", false));
+	(void)unlink(file);
+}
+
+static void old_deployments_go(void **state)
+{
+	(void)state;
+	(void)unlink(file);
+	for (int i = 0; i < RECORD_DEPLOYMENTS_MAX + 5; i++)
+		deployed("web", A, "c1", NULL);
+	struct json *doc = read_state();
+	assert_int_equal(json_count(json_get(doc, "deployments")), RECORD_DEPLOYMENTS_MAX);
+	json_free(doc);
+	(void)unlink(file);
+}
+
+static void a_forgotten_image_is_one_row_less(void **state)
+{
+	struct err err;
+
+	(void)state;
+	(void)unlink(file);
+	record("a/web:v1", A, B);
+	record("a/web:v2", B, C);
+	assert_int_equal(record_forget_image(state_dir, A, &err), 0);
+	found(A, NULL);
+	found(B, C);
+	CLEANUP(json_freep) struct json *images = record_images(state_dir);
+	assert_int_equal(json_count(images), 1);
+	(void)unlink(file);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +313,9 @@ int main(void)
 		cmocka_unit_test(damage_is_history_lost),
 		cmocka_unit_test(what_else_is_in_the_file_stays),
 		cmocka_unit_test(a_link_is_replaced_not_followed),
+		cmocka_unit_test(a_failed_deployment_is_remembered_until_it_succeeds),
+		cmocka_unit_test(old_deployments_go),
+		cmocka_unit_test(a_forgotten_image_is_one_row_less),
 		cmocka_unit_test(a_directory_that_cannot_be_is_an_error),
 	};
 

@@ -1,0 +1,143 @@
+#include "agent/generation_internal.h"
+
+#include "base/log.h"
+
+/* The containers of the service, as a death may have left them. */
+struct trio {
+	struct container_state name, next, prev;
+	bool has_name, has_next, has_prev;
+};
+
+static void trio_clear(struct trio *t)
+{
+	container_state_clear(&t->name);
+	container_state_clear(&t->next);
+	container_state_clear(&t->prev);
+}
+
+static int trio_look(struct deployment *d, struct trio *t, struct err *err)
+{
+	int name = generation_look(d, d->name, &t->name, err);
+	int next = name < 0 ? -1 : generation_look(d, d->next, &t->next, err);
+	int prev = next < 0 ? -1 : generation_look(d, d->prev, &t->prev, err);
+
+	if (next >= 0 && prev < 0 && err->kind == ERR_CONFLICT)
+		prev = 1; /* a stranger's is in nobody's way yet */
+	t->has_name = name == 0;
+	t->has_next = next == 0;
+	t->has_prev = prev == 0;
+	return prev < 0 ? -1 : 0;
+}
+
+const char *generation_label(const struct container_state *state, const char *label)
+{
+	return json_string(json_get(json_get(json_get(state->inspect, "Config"), "Labels"), label));
+}
+
+/* A candidate has never had its own restart policy; what served before has. */
+static bool served_before(const struct container_state *s)
+{
+	const struct json *policy = json_get(json_get(json_get(s->inspect, "HostConfig"), "RestartPolicy"), "Name");
+	const char *now = json_string(policy);
+
+	return now && *now && !streq(now, "no");
+}
+
+static int move_name(struct deployment *d, const char *from, const char *to, struct err *err)
+{
+	log_info("%s is %s now: an interrupted run had left it so", from, to);
+	return container_rename(d->context->docker, from, to, err);
+}
+
+/*
+ * No NAME: the run died between two renames, and those begin after the new one has passed its probe. In a deployment
+ * the new one is NAME-next and runs; in a rollback it is NAME-prev, and NAME-next has stopped serving.
+ */
+static int restore_name(struct deployment *d, struct trio *t, struct err *err)
+{
+	if (t->has_next && t->next.running && !(t->has_prev && t->prev.running)) {
+		t->has_next = false;
+		return move_name(d, d->next, d->name, err);
+	}
+	if (!t->has_prev)
+		return 0;
+	t->has_prev = false;
+	return move_name(d, d->prev, d->name, err);
+}
+
+static int settle_next(struct deployment *d, struct trio *t, struct err *err)
+{
+	if (!t->has_next)
+		return 0;
+	if (!t->has_prev && !t->next.running && served_before(&t->next)) {
+		t->has_prev = true;
+		return move_name(d, d->next, d->prev, err);
+	}
+	return generation_remove(d, d->next, err); /* it never served */
+}
+
+/* A promoted one gets the restart policy that was asked for. */
+static int settle_policy(struct deployment *d, struct err *err)
+{
+	CLEANUP(container_state_clear) struct container_state state = { 0 };
+
+	int found = generation_look(d, d->name, &state, err);
+	return found == 0 ? generation_set_restart(d, &state, err) : found < 0 ? -1 : 0;
+}
+
+int generation_mend(struct deployment *d, struct err *err)
+{
+	CLEANUP(trio_clear) struct trio t = { 0 };
+
+	if (trio_look(d, &t, err) < 0)
+		return -1;
+	if (!t.has_name && restore_name(d, &t, err) < 0)
+		return -1;
+	if (settle_next(d, &t, err) < 0)
+		return -1;
+	if (t.has_prev && t.prev.running) {
+		log_info("stopping %s: an interrupted run had left it running", d->prev);
+		if (container_stop(d->context->docker, d->prev, -1, err) < 0)
+			return -1;
+	}
+	return settle_policy(d, err);
+}
+
+int generation_set_restart(struct deployment *d, const struct container_state *state, struct err *err)
+{
+	const struct json *policy = json_get(json_get(state->inspect, "HostConfig"), "RestartPolicy");
+	const char *wanted = generation_label(state, LABEL_RESTART), *now = json_string(json_get(policy, "Name"));
+
+	if (!wanted || served_before(state) || streq(wanted, "no"))
+		return 0;
+	const char *colon = strchr(wanted, ':');
+	CLEANUP(freep) char *name = xstrndup(wanted, colon ? (size_t)(colon - wanted) : strlen(wanted));
+	log_debug("restart policy of %s: %s, was %s", state->name, wanted, now ?: "none");
+	return container_set_restart(d->context->docker, state->id, name, colon ? strtol(colon + 1, NULL, 10) : 0, err);
+}
+
+/* dockerd would start it again with itself; unless-stopped stays stopped. */
+int generation_retire(struct deployment *d, const char *name, struct err *err)
+{
+	CLEANUP(container_state_clear) struct container_state state = { 0 };
+
+	if (container_inspect(d->context->docker, name, &state, err) < 0)
+		return -1;
+	const struct json *policy = json_get(json_get(json_get(state.inspect, "HostConfig"), "RestartPolicy"), "Name");
+	if (!generation_label(&state, LABEL_RESTART) || !streq(json_string(policy), "always"))
+		return 0;
+	return container_set_restart(d->context->docker, state.id, "no", 0, err);
+}
+
+int generation_probe(struct deployment *d, const struct container_state *state, bool own_first, struct probe *out,
+		     struct err *err)
+{
+	const char *label = generation_label(state, LABEL_PROBE);
+
+	if (d->probe_given && !(own_first && label)) {
+		*out = d->probe;
+		out->path = xstrdup(d->probe.path);
+		return 0;
+	}
+	return label ? probe_parse(label, out, err) : probe_default(state->inspect, &d->spec.publish, out, err);
+}

@@ -1,0 +1,199 @@
+#include "agent/rollout_internal.h"
+
+#include "agent/candidate.h"
+#include "agent/generation.h"
+#include "agent/prune.h"
+#include "agent/record.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+static void on_phase(void *arg, const char *phase)
+{
+	const struct deployment *d = arg;
+
+	log_info("%s %s", streq(phase, "pull") ? "pulling" : "resolving", d->image);
+}
+
+static int await_docker(struct deployment *d, struct err *err)
+{
+	char line[ERR_LINE_MAX];
+
+	if (docker_connect(d->context->docker, err) == 0)
+		return 0;
+	if (!err->retryable)
+		return -1;
+	log_warning("%s; waiting for it", err_line(err, line, sizeof line));
+	return docker_wait(d->context->docker, ROLLOUT_PATIENCE_MS, err);
+}
+
+/* Docker there, the lock ours, one truth, and what serves. */
+static int begin(struct rollout *r, struct err *err)
+{
+	struct deployment *d = r->d;
+	CLEANUP(freep) char *what = xasprintf("berth %s", r->by);
+	enum generation_found found;
+
+	r->began_ms = clock_mono_ms();
+	*r->out = (struct rollout_result){ .strategy = "", .gap_ms = -1 };
+	if (await_docker(d, err) < 0 ||
+	    deploy_lock_take(&d->deploying, what, r->req->wait, d->context->loop, err) < 0 ||
+	    generation_find(d, &found, &r->old, err) < 0)
+		return -1;
+	r->has_old = found != GENERATION_NONE;
+	if (r->has_old)
+		(void)snprintf(r->out->previous, sizeof r->out->previous, "%s", r->old.label_digest ?: "");
+	return 0;
+}
+
+static void end(struct rollout *r)
+{
+	deploy_lock_release(&r->d->deploying);
+	container_state_clear(&r->old);
+	container_state_clear(&r->new);
+}
+
+static int acquire(struct rollout *r, struct acquired *image, struct err *err)
+{
+	struct deployment *d = r->d;
+	const struct pull_hooks hooks = { .phase = on_phase, .arg = d };
+	char line[ERR_LINE_MAX];
+
+	for (unsigned int failures = 1;; failures++) {
+		if (acquire_newest(d->context, &d->ref, d->progress, &hooks, image, err) == 0)
+			break;
+		if (!err->retryable || err->waited_out || failures == ROLLOUT_PULL_ATTEMPTS)
+			return -1;
+		log_warning("%s; trying again", err_line(err, line, sizeof line));
+		if (loop_sleep(d->context->loop, net_retry_delay_ms(failures, err), err) < 0 || await_docker(d, err) < 0)
+			return -1;
+	}
+	err_clear(err);
+	d->rest = image->rest;
+	if (*image->store)
+		log_notice("pulled %s in %.1f s (%s)", d->image, (double)image->pull_ms / 1e3, image->store);
+	(void)snprintf(r->out->digest, sizeof r->out->digest, "%s", image->digest);
+	return 0;
+}
+
+static bool is_current(const struct rollout *r)
+{
+	const struct deployment *d = r->d;
+	const struct container_state *s = &r->old;
+
+	return r->has_old && *r->out->digest && streq(s->label_digest, r->out->digest) &&
+	       streq(s->label_config, d->config_hash) && streq(s->label_image, d->image);
+}
+
+/* Same digest, same options. One that is stopped is started; that it runs is all that can be asked for. */
+static int stay(struct rollout *r, struct err *err)
+{
+	struct err why;
+	bool ready;
+
+	r->out->current = true;
+	if (r->old.running || r->old.restarting)
+		return 0;
+	log_notice("%s is current and stopped; starting it", r->d->name);
+	if (candidate_ready(r->d, r->d->name, &ready, &why, err) < 0)
+		return -1;
+	if (ready)
+		return 0;
+	*err = why;
+	return -1;
+}
+
+static int refuse_known_failure(struct rollout *r, struct err *err)
+{
+	const struct deployment *d = r->d;
+	CLEANUP(json_freep) struct json *row =
+		record_failure(opt_str(d->context->options, OPT_STATE_DIR), d->name, r->out->digest, d->config_hash);
+
+	if (!row)
+		return 0;
+	err_set(err, ERR_FAILED, "this image (%.19s) failed on %s: %s", r->out->digest,
+		json_string(json_get(row, "at")) ?: "an earlier day", json_string(json_get(row, "failure")));
+	return err_hint(err, "--force tries it again; a new image under this tag needs no --force");
+}
+
+/* What the registry and the engine's disk need of the image, now that it serves. */
+static void fetch_rest(struct deployment *d)
+{
+	int64_t bytes;
+	struct err err;
+
+	if (d->rest && (pull_rest_start(d->rest, &err) < 0 || pull_rest_finish(d->rest, &bytes, &err) < 0))
+		log_info("%s; the image runs, `berth pull` completes it", err.msg);
+	pull_rest_free(d->rest);
+	d->rest = NULL;
+}
+
+static int deploy(struct rollout *r, struct err *err)
+{
+	struct deployment *d = r->d;
+	struct acquired image;
+
+	if (begin(r, err) < 0)
+		return -1;
+	(void)snprintf(r->out->image, sizeof r->out->image, "%s", d->image);
+	memcpy(r->config, d->config_hash, sizeof r->config);
+	if (acquire(r, &image, err) < 0) {
+		if (err->kind != ERR_CANCELLED)
+			rollout_record(r, err->msg);
+		err->retryable = false; /* it has been tried as often as is sensible */
+		return -1;
+	}
+	if (!r->req->force && is_current(r))
+		return stay(r, err);
+	if (!r->req->force && refuse_known_failure(r, err) < 0)
+		return -1;
+	if (generation_candidate(d, &image, err) < 0) {
+		if (!err->retryable && err->kind != ERR_CANCELLED)
+			rollout_record(r, err->msg);
+		return -1;
+	}
+	if (rollout_carry_out(r, err) < 0 || prune_images(d->context, &d->ref, r->req->keep, err) < 0)
+		return -1;
+	deploy_lock_release(&d->deploying);
+	fetch_rest(d);
+	return 0;
+}
+
+int rollout_deploy(struct deployment *d, const struct rollout_request *req, struct rollout_result *out,
+		   struct err *err)
+{
+	struct rollout r = { .d = d, .req = req, .out = out, .by = "deploy", .candidate = d->next };
+
+	int result = deploy(&r, err);
+	end(&r);
+	return result;
+}
+
+static int go_back(struct rollout *r, struct err *err)
+{
+	struct deployment *d = r->d;
+	CLEANUP(container_state_clear) struct container_state prev = { 0 };
+
+	if (begin(r, err) < 0)
+		return -1;
+	err_clear(err);
+	if (container_inspect(d->context->docker, d->prev, &prev, err) < 0 ||
+	    !streq(prev.label_name, d->name)) {
+		if (err->kind != ERR_NONE && err->kind != ERR_NOT_FOUND)
+			return -1;
+		err_set(err, ERR_NOT_FOUND, "nothing to go back to: there is no %s", d->prev);
+		return err_hint(err, "it is there after a `berth deploy` that replaced a container");
+	}
+	(void)snprintf(r->out->digest, sizeof r->out->digest, "%s", prev.label_digest ?: "");
+	(void)snprintf(r->out->image, sizeof r->out->image, "%s", prev.label_image ?: "");
+	return rollout_carry_out(r, err);
+}
+
+int rollout_back(struct deployment *d, const struct rollout_request *req, struct rollout_result *out,
+		 struct err *err)
+{
+	struct rollout r = { .d = d, .req = req, .out = out, .by = "rollback", .back = true, .candidate = d->prev };
+
+	int result = go_back(&r, err);
+	end(&r);
+	return result;
+}

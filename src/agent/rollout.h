@@ -1,0 +1,42 @@
+/*
+ * `berth deploy` and `berth rollback`: from the container that serves to another one, and back to it when that is no
+ * good. The running `berth up`, if there is one, notices by itself (follow.h).
+ *
+ * recreate: the old one is stopped, the new one started and probed; the time without service is measured.
+ */
+#ifndef BERTH_AGENT_ROLLOUT_H
+#define BERTH_AGENT_ROLLOUT_H
+
+#include "agent/deployment.h"
+
+#define ROLLOUT_PATIENCE_MS 60000 /* with Docker, each time */
+#define ROLLOUT_PULL_ATTEMPTS 4
+
+struct rollout_request {
+	bool force;   /* the same again, or what has failed before */
+	bool wait;    /* for another berth that is at work */
+	int64_t keep; /* images of this repository that stay, those in use counted */
+};
+
+struct rollout_result {
+	bool current;         /* it was there already, and nothing was touched */
+	char digest[72];      /* what serves now; "" not known */
+	char previous[72];    /* what served before; "" nothing, or not known */
+	char image[1100];
+	const char *strategy; /* "first", "recreate"; "" nothing was done */
+	int64_t gap_ms;       /* without service: from the order to stop until the first good probe; -1: none */
+	int64_t took_ms;
+};
+
+/*
+ * To the newest image of the tag. On failure the old container serves as before, the candidate is gone, its last lines
+ * are in the log, and the failure is in state.json: never retryable. Retryable: somebody else is at work, Docker is away.
+ */
+int rollout_deploy(struct deployment *d, const struct rollout_request *req, struct rollout_result *out,
+		   struct err *err) MUST_CHECK;
+
+/* To NAME-prev as it was made, without any network; NAME becomes NAME-prev. ERR_NOT_FOUND when there is none. */
+int rollout_back(struct deployment *d, const struct rollout_request *req, struct rollout_result *out,
+		 struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,28 @@
+/* What the rollout*.c files share. Nobody else includes this. */
+#ifndef BERTH_AGENT_ROLLOUT_INTERNAL_H
+#define BERTH_AGENT_ROLLOUT_INTERNAL_H
+
+#include "agent/rollout.h"
+
+struct rollout {
+	struct deployment *d;
+	const struct rollout_request *req;
+	struct rollout_result *out;
+	const char *by;              /* "deploy", "rollback" */
+	bool back;                   /* to NAME-prev, which is there; else to NAME-next, which has to be made */
+	const char *candidate;       /* its name until it is promoted */
+	struct container_state old;  /* NAME; empty: has_old is false */
+	bool has_old;
+	struct container_state new;  /* the candidate as it was made */
+	char config[SHA256_HEX_SIZE]; /* the candidate's */
+	bool stopped;                /* the old one, to make room */
+	int64_t began_ms, stopped_ms; /* clock_mono_ms() */
+};
+
+/* The candidate is there, not started: starts it, probes it, and makes it NAME, or undoes all. */
+int rollout_carry_out(struct rollout *r, struct err *err) MUST_CHECK;
+
+/* Into state.json; failure NULL: it serves. */
+void rollout_record(struct rollout *r, const char *failure);
+
+#endif

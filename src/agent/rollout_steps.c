@@ -1,0 +1,150 @@
+#include "agent/rollout_internal.h"
+
+#include "agent/app_log.h"
+#include "agent/candidate.h"
+#include "agent/generation.h"
+#include "agent/record.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+void rollout_record(struct rollout *r, const char *failure)
+{
+	const struct rollout_result *out = r->out;
+	const struct record_deployment row = {
+		.name = r->d->name,
+		.by = r->by,
+		.image = out->image,
+		.digest = out->digest,
+		.config = r->config,
+		.strategy = out->strategy,
+		.failure = failure,
+		.gap_ms = out->gap_ms,
+	};
+	struct err noted;
+
+	if (record_deployment(opt_str(r->d->context->options, OPT_STATE_DIR), &row, &noted) < 0)
+		log_err(LOG_LEVEL_WARNING, &noted); /* history only */
+}
+
+/* A second signal ends it: the next berth mends what is left. */
+static int reach_docker(struct rollout *r, struct err *err)
+{
+	loop_uncancel(r->d->context->loop);
+	if (docker_connect(r->d->context->docker, err) == 0)
+		return 0;
+	return docker_wait(r->d->context->docker, ROLLOUT_PATIENCE_MS, err);
+}
+
+/* Whatever became of the steps until now: one truth again, and the candidate gone, or stopped if it was NAME-prev. */
+static int clear_away(struct rollout *r, struct err *err)
+{
+	if (!r->back && container_remove(r->d->context->docker, r->new.id, true, err) < 0) {
+		if (err->kind != ERR_NOT_FOUND)
+			return -1;
+		err_clear(err);
+	}
+	enum generation_found found;
+	CLEANUP(container_state_clear) struct container_state state = { 0 };
+	return generation_find(r->d, &found, &state, err);
+}
+
+static int serve_again(struct rollout *r, struct err *err)
+{
+	struct deployment *d = r->d;
+	struct err why;
+	bool ready;
+
+	if (candidate_ready(d, d->name, &ready, &why, err) < 0)
+		return -1;
+	r->out->gap_ms = clock_mono_ms() - r->stopped_ms;
+	if (!ready) {
+		*err = why;
+		return err_wrap(err, "the old container");
+	}
+	log_notice("the old container serves again; %.1f s without service", (double)r->out->gap_ms / 1e3);
+	return 0;
+}
+
+/* Returns -1 with what it was about, as a failure for good. */
+static int undo(struct rollout *r, bool at_fault, struct err *why, struct err *err)
+{
+	struct deployment *d = r->d;
+	struct err later;
+
+	log_err(LOG_LEVEL_ERROR, why);
+	if (at_fault)
+		app_log_show(d->context->docker, r->candidate);
+	if (r->has_old)
+		log_notice("going back: %s", r->stopped ? "the old container is started again" : "the old container serves on");
+	if (reach_docker(r, &later) < 0 || clear_away(r, &later) < 0 || (r->stopped && serve_again(r, &later) < 0))
+		log_err(LOG_LEVEL_ERROR, &later);
+	if (at_fault)
+		rollout_record(r, why->msg);
+	*err = *why;
+	err->retryable = false;
+	return err_wrap(err, "%s of %s failed", r->by, d->image ?: d->name);
+}
+
+static int make_room(struct rollout *r, struct err *err)
+{
+	if (!r->has_old || !(r->old.running || r->old.restarting))
+		return 0;
+	log_notice("stopping %s; there is no service until the new one is ready", r->d->name);
+	r->stopped_ms = clock_mono_ms();
+	r->stopped = true;
+	return container_stop(r->d->context->docker, r->old.id, -1, err);
+}
+
+/* Docker may have gone in the middle of it. What it then did is seen by the container that is NAME. */
+static int promote(struct rollout *r, struct err *err)
+{
+	CLEANUP(container_state_clear) struct container_state state = { 0 };
+	enum generation_found found;
+
+	if (generation_promote(r->d, r->back, r->has_old, err) == 0)
+		return 0;
+	struct err why = *err;
+	if (why.kind == ERR_CANCELLED || reach_docker(r, err) < 0 || generation_find(r->d, &found, &state, err) < 0 ||
+	    !streq(state.id, r->new.id)) {
+		*err = why;
+		return -1;
+	}
+	err_clear(err);
+	return 0;
+}
+
+int rollout_carry_out(struct rollout *r, struct err *err)
+{
+	struct deployment *d = r->d;
+	struct err why;
+	bool ready = false;
+
+	if (container_inspect(d->context->docker, r->candidate, &r->new, err) < 0)
+		return -1;
+	(void)snprintf(r->config, sizeof r->config, "%s", r->new.label_config ?: "");
+	r->out->strategy = r->has_old ? "recreate" : "first";
+	if (make_room(r, err) < 0) {
+		why = *err;
+		return undo(r, false, &why, err);
+	}
+	log_info("starting %s", r->candidate);
+	if (candidate_ready(d, r->candidate, &ready, &why, err) < 0) {
+		why = *err;
+		return undo(r, false, &why, err);
+	}
+	if (!ready)
+		return undo(r, true, &why, err);
+	if (r->stopped)
+		r->out->gap_ms = clock_mono_ms() - r->stopped_ms;
+	if (promote(r, err) < 0) {
+		why = *err;
+		return undo(r, false, &why, err);
+	}
+	if (r->stopped)
+		log_notice("%s is ready; %.1f s without service", d->name, (double)r->out->gap_ms / 1e3);
+	else
+		log_notice("%s is ready", d->name);
+	r->out->took_ms = clock_mono_ms() - r->began_ms;
+	rollout_record(r, NULL);
+	return 0;
+}

@@ -1,0 +1,214 @@
+"""`berth deploy`, `rollback` and `down` by recreate: what changes, what never does, and who is told."""
+
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+from lab import Engine, Registry, images
+from service import Berth, binary, request
+
+PORTS = ("-p", "80:3000")
+LABEL = "io.berth.digest"
+
+
+@pytest.fixture
+def registry(ns):
+    with Registry(ns) as registry:
+        yield registry
+
+
+@pytest.fixture
+def docker(ns):
+    with Engine("docker20") as engine:
+        yield engine.start(ns)
+
+
+@pytest.fixture
+def berth(ns, docker):
+    berth = Berth(ns, docker)
+    yield berth
+    berth.close()
+
+
+@pytest.fixture
+def web(registry):
+    return images.push("webapp:v1", registry, "team/web", "latest")
+
+
+def moved(registry, to="webapp:v2"):
+    """The tag means another image now."""
+    return images.push(to, registry, "team/web", "latest")
+
+
+def version(ns):
+    return json.loads(request(ns, 80, "/")[1])["version"]
+
+
+def names(docker):
+    return sorted(docker.docker("ps", "--all", "--format", "{{.Names}}").split())
+
+
+def answer(done):
+    assert done.code == 0, done
+    return json.loads(done.out)
+
+
+def deploy(berth, web, *argv, **kwargs):
+    return berth.run("deploy", web, *PORTS, "--json", *argv, **kwargs)
+
+
+def digest(docker, name="web"):
+    return docker.inspect(name)["Config"]["Labels"][LABEL]
+
+
+def test_to_the_newest_image_and_back_without_up(ns, docker, berth, registry, web):
+    first = answer(deploy(berth, web))
+    assert (first["strategy"], first["previous"]) == ("first", None)
+    assert version(ns) == "v1" and names(docker) == ["web"]
+    assert docker.inspect("web")["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+
+    before = docker.inspect("web")
+    again = answer(deploy(berth, web))
+    assert again["current"] and docker.inspect("web")["State"] == before["State"]
+
+    moved(registry)
+    second = answer(deploy(berth, web))
+    assert (second["strategy"], second["previous"]) == ("recreate", first["digest"])
+    assert second["gap_ms"] < 10_000
+    assert version(ns) == "v2" and names(docker) == ["web", "web-prev"]
+    assert docker.inspect("web-prev")["Id"] == before["Id"]
+    assert docker.inspect("web")["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+
+    registry.kill()
+    back = answer(berth.run("rollback", "--name", "web", "--json"))
+    assert back["digest"] == first["digest"]
+    assert version(ns) == "v1" and docker.inspect("web")["Id"] == before["Id"]
+    assert digest(docker, "web-prev") == second["digest"]
+
+
+def test_up_follows_and_says_the_truth(ns, docker, berth, registry, web):
+    service = berth.up(web, *PORTS)
+    service.ready()
+    moved(registry)
+    done = answer(deploy(berth, web))
+    said = service.wait_health(200)
+    assert said["digest"] == done["digest"] and version(ns) == "v2"
+    time.sleep(1.5)
+    assert service.health()[0] == 200 and names(docker) == ["web", "web-prev"]
+    assert service.process.poll() is None
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_a_bad_candidate_changes_nothing_and_is_not_tried_again(ns, docker, berth, registry, web, up):
+    service = berth.up(web, *PORTS) if up else None
+    if service:
+        service.ready()
+    else:
+        answer(deploy(berth, web))
+    first = docker.inspect("web")["Id"]
+    bad = ("-e", "EXIT_AFTER=0", "-e", "EXIT_CODE=7")
+    moved(registry)
+    done = deploy(berth, web, *bad)
+    assert done.code == 1
+    assert "exit code 7" in done.last_line and "ending with 7" in done.err
+    assert docker.inspect("web")["Id"] == first and version(ns) == "v1" and names(docker) == ["web"]
+
+    registry.forget_requests()
+    again = deploy(berth, web, *bad)
+    assert again.code == 1 and "--force" in again.last_line
+    assert docker.inspect("web")["Id"] == first
+    assert deploy(berth, web, "--force", *bad).code == 1
+    if service:
+        service.ready()
+    assert answer(deploy(berth, web))["strategy"] == "recreate"
+    assert version(ns) == "v2"
+
+
+def test_no_such_image_is_no_harm(ns, docker, berth, registry, web):
+    answer(deploy(berth, web))
+    done = berth.run("deploy", web.replace("latest", "none"), *PORTS)
+    assert done.code == 1 and version(ns) == "v1" and names(docker) == ["web"]
+
+
+def test_one_at_a_time(ns, docker, berth, registry, web):
+    answer(deploy(berth, web))
+    moved(registry)
+    slow = ns.run(
+        [binary(), "deploy", web, *PORTS, "-e", "START_DELAY=3"],
+        env=berth.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 10
+    while "web-next" not in names(docker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    done = deploy(berth, web, "--no-wait")
+    assert done.code == 75 and f"berth deploy (pid {slow.pid}" in done.last_line
+    done = deploy(berth, web, "-e", "START_DELAY=3")
+    assert slow.wait(30) == 0
+    assert answer(done)["current"] and "waiting for berth deploy" in done.err
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_killed_while_the_candidate_starts(ns, docker, berth, registry, web, up):
+    if up:
+        berth.up(web, *PORTS).ready()
+    else:
+        answer(deploy(berth, web))
+    first = docker.inspect("web")["Id"]
+    moved(registry)
+    slow = ns.run(
+        [binary(), "deploy", web, *PORTS, "-e", "START_DELAY=30"],
+        env=berth.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if docker.docker("ps", "--quiet", "--filter", "name=web-next"):
+            break
+        time.sleep(0.05)
+    slow.send_signal(signal.SIGKILL)
+    slow.wait()
+    service = berth.services[0] if up else berth.up(web, *PORTS)
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        said = service.health()
+        if said and said[0] == 200 and names(docker) == ["web"]:
+            break
+        time.sleep(0.1)
+    assert names(docker) == ["web"] and docker.inspect("web")["Id"] == first and version(ns) == "v1"
+
+
+def test_older_images_go_and_strangers_stay(ns, docker, berth, registry, web):
+    ids = []
+    for tag in ("webapp:v1", "webapp:v2", "webapp:health"):
+        moved(registry, tag)
+        answer(deploy(berth, web))
+        ids.append(docker.inspect("web")["Image"])
+    kept = set(docker.docker("images", "--quiet", "--no-trunc").split())
+    assert ids[0] not in kept and {ids[1], ids[2]} <= kept
+
+
+def test_down_removes_what_is_ours(ns, docker, berth, registry, web):
+    service = berth.up(web, *PORTS)
+    service.ready()
+    refused = berth.run("down", "--name", "web")
+    assert refused.code == 1 and "stop it first" in refused.last_line and version(ns) == "v1"
+    service.stop()
+    moved(registry)
+    answer(deploy(berth, web))
+    assert berth.run("down", "--name", "web", "--purge").code == 0
+    assert names(docker) == [] and docker.docker("images", "--quiet") == ""
+    assert berth.run("down", "--name", "web").code == 0
+
+
+def test_nothing_to_go_back_to(ns, docker, berth, registry, web):
+    answer(deploy(berth, web))
+    done = berth.run("rollback", "--name", "web")
+    assert done.code == 1 and "nothing to go back to" in done.last_line and version(ns) == "v1"
