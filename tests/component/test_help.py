@@ -121,11 +121,15 @@ def test_manual_and_completion_have_each_flag_of_the_help(command):
         assert default is None or f"default {default}." in text, flag
 
 
-def test_v_is_volume_for_up_and_verbose_elsewhere():
+def test_v_is_volume_for_up_and_deploy_and_verbose_elsewhere():
     manual_has = options_in_manual()
     assert manual_has["volume"][0] == manual_has["verbose"][0] == "v"
-    assert manual_has["volume"][3] == {"up"}
+    assert manual_has["volume"][3] == {"up", "deploy"}
     assert "up" in manual_has["verbose"][2] - manual_has["verbose"][3]
+
+
+# What is asked for once, and must not be in a file that is read each time.
+ONCE = {"force", "no-wait", "purge"}
 
 
 def test_manual_names_the_variable_of_each_option():
@@ -133,7 +137,8 @@ def test_manual_names_the_variable_of_each_option():
         variable = re.search(r"Variable: \.BR (\w+) \.", text)
         if variable and flag not in ("docker-host", ""):
             assert variable.group(1) == "BERTH_" + flag.upper().replace("-", "_")
-        assert variable or takers <= {"status", "pull", "version", "help"} or flag == "help", flag
+        assert variable or takers <= {"status", "pull", "version", "help"} or flag in {"help", *ONCE}, flag
+        assert not (variable and flag in ONCE)
 
 
 def test_manual_renders_without_a_warning(tmp_path):
