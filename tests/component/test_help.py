@@ -135,7 +135,7 @@ ONCE = {"force", "no-wait", "purge"}
 def test_manual_names_the_variable_of_each_option():
     for flag, (_, text, takers, _) in options_in_manual().items():
         variable = re.search(r"Variable: \.BR (\w+) \.", text)
-        if variable and flag not in ("docker-host", ""):
+        if variable and flag not in ("docker-host", "containerd-socket", ""):
             assert variable.group(1) == "BERTH_" + flag.upper().replace("-", "_")
         assert variable or takers <= {"status", "pull", "version", "help"} or flag in {"help", *ONCE}, flag
         assert not (variable and flag in ONCE)
