@@ -27,22 +27,51 @@ static bool socket_address(struct sockaddr_un *addr, socklen_t *len)
 	return true;
 }
 
-void notify_send(const char *fmt, ...)
+/* attached: a descriptor, or -1. */
+static void send_text(const char *text, int attached)
 {
+	const struct timeval patience = { .tv_sec = NOTIFY_PATIENCE_MS / 1000 };
+	union {
+		struct cmsghdr head; /* for its alignment */
+		char bytes[CMSG_SPACE(sizeof attached)];
+	} control = { 0 };
 	struct sockaddr_un addr;
 	socklen_t len;
 
 	if (!socket_address(&addr, &len))
 		return;
+	CLEANUP(closep) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) < 0)
+		return;
+	struct iovec part = { (void *)text, strlen(text) };
+	struct msghdr message = { .msg_name = &addr, .msg_namelen = len, .msg_iov = &part, .msg_iovlen = 1 };
+	if (attached >= 0) {
+		control.head = (struct cmsghdr){ CMSG_LEN(sizeof attached), SOL_SOCKET, SCM_RIGHTS };
+		memcpy(CMSG_DATA(&control.head), &attached, sizeof attached);
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof control.bytes;
+	}
+	(void)sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+void notify_send(const char *fmt, ...)
+{
 	va_list args;
+
 	va_start(args, fmt);
 	CLEANUP(freep) char *text = xvasprintf(fmt, args);
 	va_end(args);
-	CLEANUP(closep) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	const struct timeval patience = { .tv_sec = NOTIFY_PATIENCE_MS / 1000 };
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) < 0)
-		return;
-	(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&addr, len);
+	send_text(text, -1);
+}
+
+void notify_send_fd(int fd, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	CLEANUP(freep) char *text = xvasprintf(fmt, args);
+	va_end(args);
+	send_text(text, fd);
 }
 
 static int64_t number_of(const char *variable)

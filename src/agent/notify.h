@@ -10,6 +10,9 @@
  */
 void notify_send(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
+/* The same with a descriptor, for FDSTORE=1: systemd gets a copy. */
+void notify_send_fd(int fd, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
 /* Milliseconds between the keep-alives that systemd expects of this process, or 0: none. */
 int64_t notify_watchdog_ms(void);
 

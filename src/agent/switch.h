@@ -119,7 +119,7 @@ const char *switch_nat_name(enum switch_nat nat); /* "none", "leads", …; stati
 /* For `berth status` and for recovery. */
 struct switch_state {
 	bool exists;                 /* false: no switch here; the rest is empty */
-	struct switch_target target; /* container "": there was one, it is gone */
+	struct switch_target target; /* address "": the container does not run */
 	int64_t moved_ms;            /* wall clock, of the last move to another container */
 	struct switch_endpoint *endpoints;
 	size_t n;
