@@ -134,7 +134,7 @@ static void take_udp(void *arg, const struct conntrack_flow *flow)
 int switch_forget_udp(const char *address, struct err *err)
 {
 	struct udp_peers p = { 0 };
-	struct in6_addr mapped;
+	struct in6_addr mapped = IN6ADDR_ANY_INIT;
 	int result = 0;
 
 	if (mapped_address(address, &mapped, err) < 0)

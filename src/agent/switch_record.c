@@ -179,7 +179,7 @@ void switch_plan(const char *name, const struct switch_record *r, struct nat_pla
 	nat_chain(name, out->chain);
 	if (!*r->target.address || nat_bridge(r->target.address, out->bridge, &ignored) < 0)
 		return;
-	(void)snprintf(out->to, sizeof out->to, "%s", r->target.address);
+	(void)snprintf(out->to, sizeof out->to, "%.15s", r->target.address);
 	out->rules = xcalloc(r->n + 1, sizeof *out->rules);
 	for (size_t i = 0; i < r->n; i++) {
 		const struct switch_endpoint *e = &r->endpoints[i];
