@@ -129,7 +129,7 @@ def test_v_is_volume_for_up_and_deploy_and_verbose_elsewhere():
 
 
 # What is asked for once, and must not be in a file that is read each time.
-ONCE = {"force", "no-wait", "purge"}
+ONCE = {"force", "json", "no-wait", "purge"}
 
 
 def test_manual_names_the_variable_of_each_option():
