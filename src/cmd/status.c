@@ -3,6 +3,7 @@
 #include "agent/board.h"
 #include "agent/context.h"
 #include "agent/deployment.h"
+#include "agent/record.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "engine/container.h"
@@ -57,6 +58,42 @@ static void set_container(struct json *o, const struct container_state *c)
 	}
 }
 
+/* NAME-next or NAME-prev, if it is there and ours. */
+static void set_sibling(struct json *o, const char *key, struct context *ctx, const char *name, const char *suffix)
+{
+	CLEANUP(container_state_clear) struct container_state state = { 0 };
+	CLEANUP(freep) char *sibling = xasprintf("%s-%s", name, suffix);
+	struct err ignored; /* it is not there, or Docker is not: said elsewhere */
+
+	if (container_inspect(ctx->docker, sibling, &state, &ignored) < 0 || !streq(state.label_name, name))
+		return;
+	struct json *v = json_ensure_object(o, key);
+	json_set_str(v, "container", sibling);
+	json_set_str(v, "image", state.label_image);
+	json_set_str(v, "digest", state.label_digest);
+	json_set_str(v, "generation", state.label_generation);
+	json_set_str(v, "state", state.status);
+}
+
+/* Who is at work now, and how it went before. */
+static void set_deployments(struct json *o, const struct options *options, const char *name)
+{
+	const char *state_dir = opt_str(options, OPT_STATE_DIR);
+	CLEANUP(deploy_lock_close) struct deploy_lock lock = DEPLOY_LOCK_NONE;
+	struct json *last = record_last_deployment(state_dir, name, false);
+	struct json *failed = record_last_deployment(state_dir, name, true);
+
+	lock.path = xasprintf("%s/deploying/%s", opt_str(options, OPT_RUN_DIR), name);
+	if (deploy_lock_is_others(&lock)) {
+		CLEANUP(freep) char *holder = deploy_lock_holder(&lock);
+		json_set_str(o, "deploying", holder);
+	}
+	if (last)
+		json_set(o, "last_deployment", last);
+	if (failed)
+		json_set(o, "last_failure", failed);
+}
+
 /* Asks Docker itself: what berth thinks and what is can differ, and both are worth showing. */
 static int collect(struct context *ctx, const char *name, struct json **out, struct err *err)
 {
@@ -76,10 +113,14 @@ static int collect(struct context *ctx, const char *name, struct json **out, str
 		o = status_from_labels(&state);
 	json_set_str(o, "container", name);
 	json_set_bool(o, "attended", attended);
-	if (there)
+	if (there) {
 		set_container(o, &state);
-	else
+		set_sibling(o, "candidate", ctx, name, "next");
+		set_sibling(o, "previous", ctx, name, "prev");
+	} else {
 		json_set_str(o, "docker_error", docker_err.msg);
+	}
+	set_deployments(o, ctx->options, name);
 	*out = o;
 	return 0;
 }
@@ -89,20 +130,45 @@ static const char *text_of(const struct json *o, const char *name)
 	return json_string(json_get(o, name)) ?: "-";
 }
 
+/* Lines that are there only when there is something to say. */
+static char *generations_text(const struct json *o)
+{
+	const struct json *prev = json_get(o, "previous"), *next = json_get(o, "candidate");
+	const struct json *last = json_get(o, "last_deployment"), *failed = json_get(o, "last_failure");
+	const char *holder = json_string(json_get(o, "deploying"));
+	CLEANUP(freep) char *before = prev ? xasprintf("previous   %s: %s, %s\n", text_of(prev, "container"),
+						      text_of(prev, "digest"), text_of(prev, "state"))
+					   : NULL;
+	CLEANUP(freep) char *candidate = next ? xasprintf("candidate  %s: %s, %s\n", text_of(next, "container"),
+							  text_of(next, "digest"), text_of(next, "state"))
+					      : NULL;
+	CLEANUP(freep) char *deployed = last ? xasprintf("deployed   %s by %s, %s%s\n", text_of(last, "at"),
+							 text_of(last, "by"), text_of(last, "strategy"),
+							 json_string(json_get(last, "failure")) ? ": failed" : "")
+					     : NULL;
+	CLEANUP(freep) char *failure = failed ? xasprintf("failure    %s, %s: %s\n", text_of(failed, "at"),
+							  text_of(failed, "digest"), text_of(failed, "failure"))
+					      : NULL;
+
+	return xasprintf("%s%s%s%s%s%s%s", holder ? "at work    " : "", holder ?: "", holder ? "\n" : "",
+			 candidate ?: "", before ?: "", deployed ?: "", failure ?: "");
+}
+
 static char *as_text(const struct json *o)
 {
 	const struct json *docker = json_get(o, "docker");
 	const char *reason = json_string(json_get(o, "reason"));
+	CLEANUP(freep) char *generations = generations_text(o);
 	int64_t restarts = 0;
 	struct err ignored; /* our own document */
 
 	(void)!json_opt_int(docker, "restart_count", 0, INT32_MAX, &restarts, &ignored);
 	return xasprintf("status     %s%s%s\nphase      %s\nsince      %s\nimage      %s\ndigest     %s\n"
-			 "container  %s: %s, started %s, %lld restarts\n",
+			 "container  %s: %s, started %s, %lld restarts\n%s",
 			 text_of(o, "status"), reason ? ": " : "", reason ?: "", text_of(o, "phase"), text_of(o, "since"),
 			 text_of(o, "image"), text_of(o, "digest"), text_of(o, "container"),
 			 docker ? text_of(docker, "state") : text_of(o, "docker_error"),
-			 docker ? text_of(docker, "started") : "-", (long long)restarts);
+			 docker ? text_of(docker, "started") : "-", (long long)restarts, generations);
 }
 
 static void show(const struct options *o, struct json *status, char **last)

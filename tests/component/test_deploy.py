@@ -212,3 +212,17 @@ def test_nothing_to_go_back_to(ns, docker, berth, registry, web):
     answer(deploy(berth, web))
     done = berth.run("rollback", "--name", "web")
     assert done.code == 1 and "nothing to go back to" in done.last_line and version(ns) == "v1"
+
+
+def test_status_tells_of_both_generations_and_of_what_failed(ns, docker, berth, registry, web):
+    first = answer(deploy(berth, web))
+    moved(registry)
+    second = answer(deploy(berth, web))
+    assert deploy(berth, web, "-e", "EXIT_AFTER=0").code == 1
+    said = json.loads(berth.run("status", "--name", "web", "--json").out)
+    assert said["digest"] == second["digest"] and said["previous"]["digest"] == first["digest"]
+    assert said["previous"]["state"] == "exited" and "candidate" not in said and "deploying" not in said
+    assert said["last_failure"] == said["last_deployment"]
+    assert said["last_failure"]["by"] == "deploy" and "exit code" in said["last_failure"]["failure"]
+    text = berth.run("status", "--name", "web").out
+    assert f"previous   web-prev: {first['digest']}, exited" in text and "failure " in text
