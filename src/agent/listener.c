@@ -80,6 +80,7 @@ static int bind_socket(const struct sockaddr_storage *address, socklen_t len, bo
 		int saved = errno;
 		closep(&fd);
 		errno = saved;
+		return -1;
 	}
 	return fd;
 }
@@ -232,6 +233,7 @@ static void close_port(struct port *p, bool for_good)
 	if (for_good && p->fd >= 0)
 		fdstore_forget(p->fd);
 	closep(&p->fd);
+	p->fd = -1;
 }
 
 static bool same_address(const struct switch_endpoint *a, const struct switch_endpoint *b)

@@ -84,10 +84,11 @@ static int input_file(const char *input, struct err *err)
 
 	if (fd < 0)
 		return err_sys(err, errno, "memfd_create");
-	if ((input && fs_write_all(fd, input, strlen(input), err) < 0) || lseek(fd, 0, SEEK_SET) < 0) {
+	if (input && fs_write_all(fd, input, strlen(input), err) < 0) {
 		closep(&fd);
 		return -1;
 	}
+	(void)lseek(fd, 0, SEEK_SET); /* cannot fail on a file */
 	return fd;
 }
 

@@ -93,6 +93,7 @@ static void drop_pipe(struct relays *r, struct flow *f)
 	}
 	closep(&f->pipe[0]);
 	closep(&f->pipe[1]);
+	f->pipe[0] = f->pipe[1] = -1;
 }
 
 static void close_side(struct side *s)
@@ -100,6 +101,7 @@ static void close_side(struct side *s)
 	loop_unwatch(s->watch);
 	s->watch = NULL;
 	closep(&s->fd);
+	s->fd = -1;
 }
 
 static void end(struct relay *relay)

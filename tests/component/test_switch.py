@@ -1,0 +1,190 @@
+"""The switch in a network of its own: moved under load, flushed, in another's way. No engine."""
+
+import json
+import time
+
+import pytest
+import switch_net
+from switch_net import BRIDGE, CONTAINERS, HOST, PORT
+
+pytestmark = pytest.mark.skipif(not switch_net.DRIVER.exists(), reason=f"{switch_net.DRIVER} is not built")
+
+V1, V2 = CONTAINERS["v1"], CONTAINERS["v2"]
+# Who comes in which way: from outside by the rules, the others by the listener.
+WAYS = [("outside", HOST), ("host", "127.0.0.1"), ("host", "::1"), ("host", HOST), ("neighbour", BRIDGE)]
+
+
+@pytest.fixture
+def net():
+    if lacking := switch_net.missing():
+        pytest.skip(f"not installed: {', '.join(lacking)}")
+    with switch_net.Net() as started:
+        started.serve("v1")
+        started.serve("v2")
+        yield started
+
+
+def result(client):
+    client.stdin.close()
+    return json.loads(switch_net.line(client))
+
+
+def test_every_way_leads_to_the_target_and_moves(net):
+    up = net.switch("listen")
+    deploy = net.switch("plain")
+    for name, address in [("v1", V1), ("v2", V2)]:
+        deploy.ok(f"move {address} {name}")
+        assert {way: net.ask(*way) for way in WAYS} == dict.fromkeys(WAYS, name)
+    assert up.listed() == {
+        "exists": "",
+        "container": "v2",
+        "address": V2,
+        "endpoints": "1",
+        "nat": "leads",
+        "flavour": "iptables",
+        "chain": "BERTH-web",
+        "listening": "yes",
+        "problem": "",
+    }
+
+
+def test_moves_under_load_fail_no_request(net):
+    net.switch("listen")
+    deploy = net.switch("plain")
+    deploy.ok(f"move {V1} v1")
+    clients = [net.load(*way) for way in WAYS[:3]]
+    for round in range(10):
+        time.sleep(0.1)
+        deploy.ok(f"move {V2} v2" if round % 2 == 0 else f"move {V1} v1")
+    for client in clients:
+        said = result(client)
+        assert said["failures"] == []
+        assert set(said["answers"]) == {"v1", "v2"}
+
+
+@pytest.mark.parametrize("way", [("outside", HOST), ("host", "127.0.0.1")])
+def test_established_connections_stay_and_are_counted(net, way):
+    net.switch("listen")
+    deploy = net.switch("plain")
+    deploy.ok(f"move {V1} v1")
+    kept = net.python(way[0], "switch_peer.py", "hold", way[1], PORT)
+    kept.stdin.write("/\n/slow/0.5\n")
+    kept.stdin.flush()
+    assert switch_net.line(kept) == "v1"
+    deploy.ok(f"move {V2} v2")
+    assert deploy.ok(f"connections {V1}") == "1"
+    assert deploy.ok(f"connections {V2}") == "0"
+    assert switch_net.line(kept) == "v1"
+    kept.kill()
+    deadline = time.monotonic() + 3
+    while deploy.ok(f"connections {V1}") != "0":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("flush", [["-F"], ["-t", "nat", "-F"], ["-t", "nat", "-X", "BERTH-web"]])
+def test_a_strangers_flush_is_mended(net, flush):
+    up = net.switch("listen")
+    up.ok(f"move {V1} v1")
+    if "-X" in flush:
+        net.run("host", "iptables", "-t", "nat", "-F")
+    net.run("host", "iptables", *flush)
+    assert up.listed()["nat"] == "astray"
+    assert up.ok(f"check {V1}") == "the rules were missing or changed"
+    assert up.listed()["nat"] == "leads"
+    assert net.ask("outside", HOST) == "v1"
+    assert up.ok(f"check {V1}") == "nothing"
+
+
+def test_new_clients_find_the_listener_while_the_rules_are_gone(net):
+    up = net.switch("listen")
+    up.ok(f"move {V1} v1")
+    client = net.load("outside", HOST)
+    time.sleep(0.1)
+    net.run("host", "iptables", "-t", "nat", "-F")
+    time.sleep(0.3)
+    up.ok(f"check {V1}")
+    time.sleep(0.1)
+    assert result(client)["failures"] == []
+
+
+def test_a_container_with_another_address_and_one_that_is_gone(net):
+    up = net.switch("listen")
+    up.ok(f"move {V1} v1")
+    assert up.ok(f"check {V2}") == "the container has another address"
+    assert net.ask("outside", HOST) == net.ask("host", "127.0.0.1") == "v2"
+    assert up.ok("check ") == "the container does not run"
+    assert "BERTH" not in net.run("host", "iptables-save")
+    assert up.ok(f"check {V1}") == "the container has another address"
+    assert net.ask("outside", HOST) == net.ask("host", "127.0.0.1") == "v1"
+
+
+def test_a_busy_port_names_its_holder_and_nothing_moves(net):
+    net.python("host", "switch_peer.py", "occupy", PORT)
+    up = net.switch("listen")
+    for command in ("free", f"move {V1} v1"):
+        answer = up.say(command)
+        assert answer.startswith("error conflict:") and f"port {PORT} is held by python3 (pid " in answer
+    assert "BERTH" not in net.run("host", "iptables-save")
+    assert up.listed()["container"] == ""
+
+
+def test_a_busy_port_is_taken_as_soon_as_it_is_free(net):
+    holder = net.python("host", "switch_peer.py", "occupy", PORT)
+    up = net.switch("listen")
+    up.ok(f"move {V1} v1 waits")
+    assert net.ask("outside", HOST) == "v1"
+    assert "is held by python3" in up.listed()["problem"]
+    holder.kill()
+    holder.wait()
+    time.sleep(0.1)
+    assert net.ask("host", "127.0.0.1") == "v1"
+
+
+def test_udp_peers_are_forgotten(net):
+    deploy = net.switch("plain", f"{PORT}:{switch_net.INSIDE}/udp")
+    deploy.ok(f"move {V1} v1")
+    peer = net.python("outside", "switch_peer.py", "udp", HOST, PORT)
+
+    def send():
+        peer.stdin.write("hello\n")
+        peer.stdin.flush()
+        return switch_net.line(peer)
+
+    assert send() == "v1"
+    deploy.ok(f"move {V2} v2")
+    assert send() == "v1"
+    deploy.ok(f"forget {V1}")
+    assert send() == "v2"
+
+
+def test_halves_close_one_by_one(net):
+    net.switch("listen").ok(f"move {V1} v1")
+    client = net.python("host", "switch_peer.py", "half", "127.0.0.1", PORT, 3_000_000)
+    assert client.first == "v1 3000000"
+
+
+def test_without_rules_of_docker_the_listener_serves_all(net):
+    net.run("host", "iptables", "-t", "nat", "-F")
+    net.run("host", "iptables", "-t", "nat", "-X")
+    up = net.switch("listen")
+    up.ok(f"move {V1} v1")
+    assert {way: net.ask(*way) for way in WAYS} == dict.fromkeys(WAYS, "v1")
+    assert up.listed()["nat"] == "none"
+    deploy = net.switch("plain", f"{PORT}:{switch_net.INSIDE}/udp")
+    assert deploy.say(f"move {V1} v1").startswith("error configuration: move the switch: UDP port")
+
+
+def test_after_a_kill_the_next_one_listens_at_once(net):
+    up = net.switch("listen")
+    up.ok(f"move {V1} v1")
+    assert net.switch("listen").first.startswith("error conflict: ")
+    up.kill()
+    assert net.ask("outside", HOST) == "v1"
+    up = net.switch("listen")
+    assert net.ask("host", "127.0.0.1") == "v1"
+    up.ok("remove")
+    assert "BERTH" not in net.run("host", "iptables-save")
+    assert up.listed()["none"] == ""
+    with pytest.raises(Exception, match="non-zero exit status"):
+        net.ask("host", "127.0.0.1")
