@@ -21,19 +21,24 @@
 #define RETRY_SOON_MS 20
 #define RETRY_SOON_TIMES 3000
 #define RETRY_LATER_MS 1000
-/* For RELAYS_MAX connections with bytes on their way in a quarter of them, and what else berth has open. */
-#define DESCRIPTORS_WANTED (4 * RELAYS_MAX)
+/* For what else berth has open. */
+#define DESCRIPTORS_RESERVED 256
+#define DESCRIPTORS_WANTED (RELAYS_MAX * RELAY_DESCRIPTORS + DESCRIPTORS_RESERVED)
+/* Where the limit is so low that nothing is left. */
+#define RELAYS_MIN 8
 
 struct port {
 	struct listener *listener;
 	struct switch_endpoint endpoint;
-	int fd; /* -1: not yet */
+	int fd;    /* -1: not yet */
+	int error; /* errno of the last try; 0 none */
 	struct loop_watch *watch;
 };
 
 struct listener {
 	struct loop *loop;
 	struct relays *relays;
+	size_t room; /* connections at once */
 	struct port *ports; /* SWITCH_ENDPOINTS_MAX, so that watches can point there */
 	size_t n;
 	char address[46];
@@ -85,11 +90,28 @@ static int bind_socket(const struct sockaddr_storage *address, socklen_t len, bo
 	return fd;
 }
 
-static int explain(int errnum, const struct switch_endpoint *e, const struct sockaddr_storage *address, struct err *err)
+/* -1 with errno. */
+static int open_socket(const struct switch_endpoint *e)
 {
-	struct in6_addr v6 = ((const struct sockaddr_in6 *)address)->sin6_addr;
+	bool any = !*e->host_ip;
+	struct sockaddr_storage address;
+	socklen_t len = socket_address(e, true, &address);
+	int fd = bind_socket(&address, len, !any);
+
+	if (fd >= 0 || errno != EAFNOSUPPORT || !any)
+		return fd;
+	/* A kernel without IPv6: every address means IPv4 there. */
+	len = socket_address(e, false, &address);
+	return bind_socket(&address, len, false);
+}
+
+/* Looks through all processes for the holder. */
+static int explain(int errnum, const struct switch_endpoint *e, struct err *err)
+{
 	const char *colon = strchr(e->host_ip, ':');
+	struct sockaddr_storage address;
 	char where[64], holder[128];
+	struct in6_addr v6;
 
 	(void)snprintf(where, sizeof where, "%s%s%s%s%u", colon ? "[" : "", e->host_ip, colon ? "]" : "",
 		       *e->host_ip ? ":" : "port ", e->host_port);
@@ -99,9 +121,11 @@ static int explain(int errnum, const struct switch_endpoint *e, const struct soc
 			err->kind = ERR_CONFIG;
 		return -1;
 	}
-	if (address->ss_family == AF_INET) {
+	(void)socket_address(e, true, &address);
+	v6 = ((const struct sockaddr_in6 *)&address)->sin6_addr;
+	if (address.ss_family == AF_INET) {
 		v6 = (struct in6_addr){ .s6_addr = { [10] = 0xff, [11] = 0xff } };
-		v6.s6_addr32[3] = ((const struct sockaddr_in *)address)->sin_addr.s_addr;
+		v6.s6_addr32[3] = ((const struct sockaddr_in *)&address)->sin_addr.s_addr;
 	}
 	if (!sockets_holder(&v6, e->host_port, holder, sizeof holder))
 		(void)snprintf(holder, sizeof holder, "another process");
@@ -111,18 +135,10 @@ static int explain(int errnum, const struct switch_endpoint *e, const struct soc
 
 int listener_open(const struct switch_endpoint *endpoint, int *out, struct err *err)
 {
-	bool any = !*endpoint->host_ip;
-	struct sockaddr_storage address;
-	socklen_t len = socket_address(endpoint, true, &address);
-	int fd = bind_socket(&address, len, !any);
+	int fd = open_socket(endpoint);
 
-	if (fd < 0 && errno == EAFNOSUPPORT && any) {
-		/* A kernel without IPv6: every address means IPv4 there. */
-		len = socket_address(endpoint, false, &address);
-		fd = bind_socket(&address, len, false);
-	}
 	if (fd < 0)
-		return explain(errno, endpoint, &address, err);
+		return explain(errno, endpoint, err);
 	*out = fd;
 	return 0;
 }
@@ -138,7 +154,7 @@ static bool where_to(void *arg, uint16_t to_port, struct sockaddr_in *out)
 /* Whether clients are taken now, or wait in the backlog. */
 static bool has_room(const struct listener *l)
 {
-	return !l->pause && relays_count(l->relays) < RELAYS_MAX;
+	return !l->pause && relays_count(l->relays) < l->room;
 }
 
 static void watch_ports(struct listener *l)
@@ -161,7 +177,7 @@ static void on_room(void *arg)
 {
 	struct listener *l = arg;
 
-	if (relays_count(l->relays) == RELAYS_MAX - 1)
+	if (relays_count(l->relays) == l->room - 1)
 		watch_ports(l);
 }
 
@@ -194,19 +210,34 @@ static void on_client(void *arg, uint32_t events)
 
 static void on_retry(void *arg);
 
-/* Opens what is not open; the first that cannot be is the problem. */
+/* Tries what is not open. The first that cannot be is the problem; it is explained when that changes only. */
+static void try_ports(struct listener *l)
+{
+	const struct port *failed = NULL;
+	bool changed = false;
+	struct err err;
+
+	for (struct port *p = l->ports; p < l->ports + l->n; p++) {
+		if (p->fd >= 0)
+			continue;
+		p->fd = open_socket(&p->endpoint);
+		int error = p->fd < 0 ? errno : 0;
+		changed |= error != p->error;
+		p->error = error;
+		if (error && !failed)
+			failed = p;
+	}
+	if (!failed) {
+		l->problem[0] = '\0';
+	} else if (changed) {
+		(void)explain(failed->error, &failed->endpoint, &err); /* always -1: the text is what is wanted */
+		(void)snprintf(l->problem, sizeof l->problem, "%s", err.msg);
+	}
+}
+
 static void open_ports(struct listener *l)
 {
-	struct err err = { 0 };
-
-	l->problem[0] = '\0';
-	for (struct port *p = l->ports; p < l->ports + l->n; p++) {
-		if (p->fd >= 0 || listener_open(&p->endpoint, &p->fd, &err) == 0)
-			continue;
-		p->fd = -1;
-		if (!*l->problem)
-			(void)snprintf(l->problem, sizeof l->problem, "%s", err.msg);
-	}
+	try_ports(l);
 	for (struct port *p = l->ports; p < l->ports + l->n; p++)
 		if (p->fd >= 0 && !p->watch)
 			fdstore_keep(p->fd); /* again does no harm: systemd knows the same socket */
@@ -263,7 +294,7 @@ void listener_set(struct listener *l, const struct switch_endpoint *endpoints, s
 	(void)snprintf(l->address, sizeof l->address, "%s", address);
 	for (size_t i = 0; i < n && n_ports < SWITCH_ENDPOINTS_MAX; i++)
 		if (!endpoints[i].udp)
-			ports[n_ports++] = (struct port){ l, endpoints[i], take_open(l, &endpoints[i]), NULL };
+			ports[n_ports++] = (struct port){ l, endpoints[i], take_open(l, &endpoints[i]), 0, NULL };
 	for (size_t i = 0; i < l->n; i++)
 		close_port(&l->ports[i], true);
 	free(l->ports);
@@ -279,32 +310,34 @@ const char *listener_problem(const struct listener *l)
 	return l->problem;
 }
 
-size_t listener_connections(const struct listener *l)
-{
-	return relays_count(l->relays);
-}
-
-void listener_clear(struct listener *l)
-{
-	listener_set(l, NULL, 0, "");
-}
-
-int listener_new(struct loop *loop, struct listener **out, struct err *err)
+/* As many as there can be descriptors for, so that a client is not taken who could not be served. */
+static size_t room_for_relays(void)
 {
 	struct rlimit files;
 
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
-		return err_sys(err, errno, "getrlimit");
+		return RELAYS_MIN;
 	if (files.rlim_cur < DESCRIPTORS_WANTED) {
 		files.rlim_cur = files.rlim_max < DESCRIPTORS_WANTED ? files.rlim_max : DESCRIPTORS_WANTED;
-		(void)setrlimit(RLIMIT_NOFILE, &files); /* fewer connections then; the others wait */
+		if (setrlimit(RLIMIT_NOFILE, &files) < 0 && getrlimit(RLIMIT_NOFILE, &files) < 0)
+			return RELAYS_MIN;
 	}
+	if (files.rlim_cur >= DESCRIPTORS_WANTED)
+		return RELAYS_MAX;
+	if (files.rlim_cur < DESCRIPTORS_RESERVED + RELAYS_MIN * RELAY_DESCRIPTORS)
+		return RELAYS_MIN;
+	return (files.rlim_cur - DESCRIPTORS_RESERVED) / RELAY_DESCRIPTORS;
+}
+
+struct listener *listener_new(struct loop *loop)
+{
 	struct listener *l = xcalloc(1, sizeof *l);
+
 	l->loop = loop;
+	l->room = room_for_relays();
 	l->ports = xcalloc(SWITCH_ENDPOINTS_MAX, sizeof *l->ports);
 	l->relays = relays_new(loop, where_to, on_room, l);
-	*out = l;
-	return 0;
+	return l;
 }
 
 void listener_free(struct listener *l)

@@ -9,21 +9,19 @@
 
 struct listener;
 
-int listener_new(struct loop *loop, struct listener **out, struct err *err) MUST_CHECK;
+/* Raises this process's limit of open files to what RELAYS_MAX connections take, or takes as many as that allows. */
+struct listener *listener_new(struct loop *loop);
 void listener_free(struct listener *l); /* NULL is fine; what systemd keeps stays there */
 
 /*
  * From now on listens on the endpoints' addresses (UDP ones aside) and leads to address ("": nobody, clients are
- * reset). What cannot be listened on is tried again, at first every 20 ms: see listener_problem(). Fine in callbacks.
+ * reset). What cannot be listened on is tried again, at first every 20 ms: see listener_problem(). Addresses that are
+ * not among them any more are left, systemd's copies of their sockets too. Fine in callbacks.
  */
 void listener_set(struct listener *l, const struct switch_endpoint *endpoints, size_t n, const char *address);
 
 /* Why some address is not listened on, naming who holds it; "" none. */
 const char *listener_problem(const struct listener *l);
-size_t listener_connections(const struct listener *l);
-
-/* Stops listening for good, systemd's copies too. */
-void listener_clear(struct listener *l);
 
 /* A socket as the listener opens them. ERR_CONFLICT with the holder's name; ERR_CONFIG: no address of this host. */
 int listener_open(const struct switch_endpoint *endpoint, int *out, struct err *err) MUST_CHECK;

@@ -9,8 +9,10 @@
 
 #include "net/loop.h"
 
-/* Each takes two descriptors, and four more while bytes are on their way; beyond it clients wait in the backlog. */
+/* More than an app on one instance holds; beyond it clients wait in the backlog. */
 #define RELAYS_MAX 4096
+/* Of one connection: two sockets, and two pipes while bytes are on their way. */
+#define RELAY_DESCRIPTORS 6
 
 struct relays;
 

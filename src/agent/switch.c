@@ -55,9 +55,10 @@ int switch_open(const struct switch_settings *settings, struct switch_table **ou
 	t->loop = settings->loop;
 	t->name = xstrdup(settings->name);
 	switch_paths_make(settings->run_dir, settings->name, &t->paths);
-	if (settings->listen && switch_follow_start(settings->loop, settings->run_dir, &t->paths, &t->follow, err) < 0) {
+	if (fs_mkdirs(t->paths.directory, err) < 0 ||
+	    (settings->listen && switch_follow_start(settings->loop, &t->paths, &t->follow, err) < 0)) {
 		switch_close(t);
-		return err_wrap(err, "the switch's listener");
+		return err_wrap(err, "the switch");
 	}
 	*out = t;
 	return 0;

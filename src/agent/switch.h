@@ -3,9 +3,9 @@
  * in the nat table for IPv4 clients from outside (nat.h), and the listener of `berth up` for everybody else: loopback,
  * IPv6, containers of this host, and all clients where there is no iptables (listener.h).
  *
- * RUN_DIR/NAME.switch is the truth: rewritten under RUN_DIR/NAME.switch.lock before anything follows it. Rules and
- * record vanish together at a reboot. The process that opened the table with `listen` follows every
- * record, whoever wrote it, from callbacks of its loop, and says so in RUN_DIR/NAME.listener.
+ * RUN_DIR/switch/NAME.json is the truth: rewritten under NAME.lock beside it before anything follows it. Rules and
+ * record vanish together at a reboot. The process that opened the table with `listen` follows every record, whoever
+ * wrote it, from callbacks of its loop, and says so in NAME.listener beside it.
  */
 #ifndef BERTH_AGENT_SWITCH_H
 #define BERTH_AGENT_SWITCH_H
@@ -76,7 +76,8 @@ int switch_check_free(struct switch_table *t, const struct switch_endpoint *endp
  * Moves both ways to the target: new connections go there once this returns, established ones stay. Replaces the
  * endpoints too. Not from callbacks (it waits). Again with the same target: repairs. ERR_TIMEOUT: the rules moved,
  * but the running `berth up` does not follow; nothing may be stopped yet, calling again is right.
- * ERR_CONFLICT: see switch_busy. Other failures leave the switch where it was.
+ * ERR_CONFLICT: see switch_busy. Other failures leave the switch where it was, except that after ERR_CANCELLED the
+ * rules may lead to either: move again, after loop_uncancel(), before anything is stopped.
  */
 int switch_move(struct switch_table *t, const struct switch_endpoint *endpoints, size_t n,
 		const struct switch_target *target, enum switch_busy busy, struct err *err) MUST_CHECK;

@@ -6,10 +6,13 @@
 #include <unistd.h>
 
 #include "agent/listener.h"
+#include "base/clock.h"
 #include "base/fs.h"
 
-/* A problem that a retry solved is no longer told. */
-#define PROBLEM_CHECK_MS 500
+/* A problem that a retry solved is no longer told: a deploy waits for that. As often as the listener tries. */
+#define PROBLEM_CHECK_MS 20
+/* fs_locked() in a deploy that looks for us has the lock for a moment. */
+#define LOCK_PATIENCE_MS 200
 
 struct switch_follow {
 	struct loop *loop;
@@ -70,28 +73,28 @@ static void on_change(void *arg, uint32_t events)
 	switch_follow_now(f);
 }
 
-static int start(struct switch_follow *f, const char *run_dir, struct err *err)
+static int start(struct switch_follow *f, struct err *err)
 {
-	if (fs_lock(f->paths->follower_lock, 0, &f->lock_fd, err) < 0)
+	if (fs_lock(f->paths->follower_lock, clock_mono_ms() + LOCK_PATIENCE_MS, &f->lock_fd, err) < 0)
 		return -1;
 	f->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (f->inotify_fd < 0 || inotify_add_watch(f->inotify_fd, run_dir, IN_MOVED_TO | IN_DELETE) < 0)
-		return err_sys(err, errno, "inotify on %s", run_dir);
-	if (listener_new(f->loop, &f->listener, err) < 0 ||
-	    loop_watch_fd(f->loop, f->inotify_fd, EPOLLIN, on_change, f, &f->watch, err) < 0)
+	if (f->inotify_fd < 0 || inotify_add_watch(f->inotify_fd, f->paths->directory, IN_MOVED_TO | IN_DELETE) < 0)
+		return err_sys(err, errno, "inotify on %s", f->paths->directory);
+	f->listener = listener_new(f->loop);
+	if (loop_watch_fd(f->loop, f->inotify_fd, EPOLLIN, on_change, f, &f->watch, err) < 0)
 		return -1;
 	f->told.serial = -1; /* even that there is no record is told */
 	switch_follow_now(f);
 	return 0;
 }
 
-int switch_follow_start(struct loop *loop, const char *run_dir, const struct switch_paths *paths,
-			struct switch_follow **out, struct err *err)
+int switch_follow_start(struct loop *loop, const struct switch_paths *paths, struct switch_follow **out,
+			struct err *err)
 {
 	struct switch_follow *f = xcalloc(1, sizeof *f);
 
 	*f = (struct switch_follow){ .loop = loop, .paths = paths, .lock_fd = -1, .inotify_fd = -1 };
-	if (start(f, run_dir, err) < 0) {
+	if (start(f, err) < 0) {
 		switch_follow_stop(f);
 		return -1;
 	}

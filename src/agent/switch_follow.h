@@ -7,8 +7,8 @@
 struct switch_follow;
 
 /* Takes the place of the one that listens (ERR_CONFLICT) and follows what is there. paths is borrowed. */
-int switch_follow_start(struct loop *loop, const char *run_dir, const struct switch_paths *paths,
-			struct switch_follow **out, struct err *err) MUST_CHECK;
+int switch_follow_start(struct loop *loop, const struct switch_paths *paths, struct switch_follow **out,
+			struct err *err) MUST_CHECK;
 void switch_follow_stop(struct switch_follow *f); /* NULL is fine */
 
 /* Follows now what inotify would tell in the next turn of the loop. */

@@ -1,4 +1,4 @@
-/* The switch's files in RUN_DIR. */
+/* The switch's files in RUN_DIR/switch. No service's name makes two of them one: each has its own suffix. */
 #ifndef BERTH_AGENT_SWITCH_INTERNAL_H
 #define BERTH_AGENT_SWITCH_INTERNAL_H
 
@@ -7,7 +7,7 @@
 /* Ten times what SWITCH_ENDPOINTS_MAX endpoints take. */
 #define SWITCH_FILE_MAX_BYTES (256 * KIB)
 
-/* NAME.switch: where both ways lead, or shall. */
+/* NAME.json: where both ways lead, or shall. */
 struct switch_record {
 	int64_t serial; /* monotonic µs of its writing: each is larger than those before */
 	int64_t moved_ms;
@@ -35,7 +35,7 @@ int switch_follower_read(const char *path, struct switch_follower *out, struct e
 int switch_follower_write(const char *path, const struct switch_follower *f, struct err *err) MUST_CHECK;
 
 struct switch_paths {
-	char *record, *lock, *follower, *follower_lock;
+	char *directory, *record, *lock, *follower, *follower_lock;
 };
 void switch_paths_make(const char *run_dir, const char *name, struct switch_paths *out);
 void switch_paths_clear(struct switch_paths *p);

@@ -16,15 +16,17 @@ void switch_record_clear(struct switch_record *r)
 void switch_paths_make(const char *run_dir, const char *name, struct switch_paths *out)
 {
 	*out = (struct switch_paths){
-		.record = xasprintf("%s/%s.switch", run_dir, name),
-		.lock = xasprintf("%s/%s.switch.lock", run_dir, name),
-		.follower = xasprintf("%s/%s.listener", run_dir, name),
-		.follower_lock = xasprintf("%s/%s.listener.lock", run_dir, name),
+		.directory = xasprintf("%s/switch", run_dir),
+		.record = xasprintf("%s/switch/%s.json", run_dir, name),
+		.lock = xasprintf("%s/switch/%s.lock", run_dir, name),
+		.follower = xasprintf("%s/switch/%s.listener", run_dir, name),
+		.follower_lock = xasprintf("%s/switch/%s.listening", run_dir, name),
 	};
 }
 
 void switch_paths_clear(struct switch_paths *p)
 {
+	free(p->directory);
 	free(p->record);
 	free(p->lock);
 	free(p->follower);

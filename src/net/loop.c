@@ -36,7 +36,8 @@ struct loop {
 	bool cancelled;
 	char why[64];
 	uint64_t rounds;
-	struct loop_watch *watches; /* live and gone */
+	struct loop_watch *watches;
+	struct loop_watch *gone;    /* in this round; singly linked */
 	struct loop_timer *timers;  /* by due time, then by start; some dozens at most */
 };
 
@@ -51,7 +52,7 @@ int loop_new(struct loop **out, struct err *err)
 	return 0;
 }
 
-static void watch_free(struct loop_watch *w)
+static void unlink_watch(struct loop_watch *w)
 {
 	if (w->prev)
 		w->prev->next = w->next;
@@ -59,7 +60,15 @@ static void watch_free(struct loop_watch *w)
 		w->loop->watches = w->next;
 	if (w->next)
 		w->next->prev = w->prev;
-	free(w);
+}
+
+static void free_gone(struct loop *loop)
+{
+	while (loop->gone) {
+		struct loop_watch *w = loop->gone;
+		loop->gone = w->next;
+		free(w);
+	}
 }
 
 void loop_free(struct loop *loop)
@@ -68,7 +77,7 @@ void loop_free(struct loop *loop)
 		return;
 	assert(!loop->in_callbacks);
 	while (loop->watches)
-		watch_free(loop->watches);
+		loop_unwatch(loop->watches);
 	while (loop->timers)
 		loop_timer_cancel(loop->timers);
 	(void)close(loop->epoll_fd); /* nothing to lose */
@@ -110,9 +119,12 @@ void loop_unwatch(struct loop_watch *w)
 		return;
 	/* Fails when the descriptor was closed before, which removed it: the same result. */
 	(void)epoll_ctl(w->loop->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
+	unlink_watch(w);
 	w->gone = true;
+	w->next = w->loop->gone;
+	w->loop->gone = w;
 	if (!w->loop->in_callbacks)
-		watch_free(w);
+		free_gone(w->loop);
 }
 
 struct loop_timer *loop_timer_start(struct loop *loop, int64_t delay_ms, loop_timer_fn *fn,
@@ -172,17 +184,6 @@ static void run_timers(struct loop *loop)
 		void *arg = t->arg;
 		loop_timer_cancel(t);
 		fn(arg);
-	}
-}
-
-static void free_gone(struct loop *loop)
-{
-	struct loop_watch *next;
-
-	for (struct loop_watch *w = loop->watches; w; w = next) {
-		next = w->next;
-		if (w->gone)
-			watch_free(w);
 	}
 }
 

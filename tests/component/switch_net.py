@@ -11,6 +11,7 @@ from pathlib import Path
 
 BUILD = Path(os.environ.get("BERTH_BUILD", Path(__file__).resolve().parents[2]))
 DRIVER = BUILD / "tests/component/driver_switch"
+PEER = Path(__file__).parent / "switch_peer.py"
 NEEDED = ("ip", "iptables", "iptables-restore", "nsenter")
 OUTSIDE, HOST, BRIDGE = "10.99.0.9", "10.99.0.5", "172.30.0.1"
 CONTAINERS = {"v1": "172.30.0.2", "v2": "172.30.0.3"}
@@ -18,15 +19,20 @@ NEIGHBOUR = "172.30.0.9"  # a third container, a client
 PORT, INSIDE = 8080, 3000
 ANSWER_S = 5
 
-# What Docker 20.10 to 27 write for a bridge and for a container published on a loopback port; later ones differ in
-# the chains' names only.
-DOCKER = f"""*nat
+# What Docker writes for its bridge and for a container published on a loopback port.
+DOCKER_NAT = """*nat
 :DOCKER - [0:0]
 -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
 -A POSTROUTING -s 172.30.0.0/16 ! -o docker0 -j MASQUERADE
 -A DOCKER -i docker0 -j RETURN
 COMMIT
-*filter
+"""
+PUBLISHED = "".join(
+    f"-A DOCKER -d {address}/32 ! -i docker0 -o docker0 -p {proto} -m {proto} --dport {INSIDE} -j ACCEPT\n"
+    for address in CONTAINERS.values()
+    for proto in ("tcp", "udp")
+)
+DOCKER_20 = f"""{DOCKER_NAT}*filter
 :FORWARD DROP [0:0]
 :DOCKER - [0:0]
 :DOCKER-USER - [0:0]
@@ -34,11 +40,30 @@ COMMIT
 -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
 -A FORWARD -o docker0 -j DOCKER
 -A FORWARD -i docker0 ! -o docker0 -j ACCEPT
--A DOCKER -d 172.30.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport {INSIDE} -j ACCEPT
--A DOCKER -d 172.30.0.3/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport {INSIDE} -j ACCEPT
--A DOCKER -d 172.30.0.2/32 ! -i docker0 -o docker0 -p udp -m udp --dport {INSIDE} -j ACCEPT
--A DOCKER -d 172.30.0.3/32 ! -i docker0 -o docker0 -p udp -m udp --dport {INSIDE} -j ACCEPT
--A DOCKER-USER -j RETURN
+{PUBLISHED}-A DOCKER-USER -j RETURN
+COMMIT
+"""
+# 28 and later also drop what names a container's address on the wire, and all else that goes to the bridge.
+DOCKER_28 = f"""{DOCKER_NAT}*raw
+-A PREROUTING -d 172.30.0.2/32 ! -i docker0 -j DROP
+-A PREROUTING -d 172.30.0.3/32 ! -i docker0 -j DROP
+-A PREROUTING -d 127.0.0.1/32 ! -i lo -p tcp -m tcp --dport 32768 -j DROP
+COMMIT
+*filter
+:FORWARD DROP [0:0]
+:DOCKER - [0:0]
+:DOCKER-BRIDGE - [0:0]
+:DOCKER-CT - [0:0]
+:DOCKER-FORWARD - [0:0]
+:DOCKER-USER - [0:0]
+-A FORWARD -j DOCKER-USER
+-A FORWARD -j DOCKER-FORWARD
+-A DOCKER-FORWARD -j DOCKER-CT
+-A DOCKER-FORWARD -j DOCKER-BRIDGE
+-A DOCKER-FORWARD -i docker0 -j ACCEPT
+-A DOCKER-CT -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A DOCKER-BRIDGE -o docker0 -j DOCKER
+{PUBLISHED}-A DOCKER ! -i docker0 -o docker0 -j DROP
 COMMIT
 """
 
@@ -52,18 +77,22 @@ def missing():
 class Net:
     """Four kinds of namespace: host, v1 and v2 and neighbour (containers), outside."""
 
-    def __init__(self, flavour="iptables"):
+    def __init__(self, docker=DOCKER_20, flavour="iptables"):
         self.prefix = f"sw{os.getpid()}x{next(_numbers)}"
+        self.docker = docker
         self.flavour = flavour
         self.processes = []
         self.directory = Path(tempfile.mkdtemp(prefix="berth-switch-"))
 
-    def __enter__(self):
+    def open(self):
         try:
             self.build()
         except BaseException:
             self.close()
             raise
+        return self
+
+    def __enter__(self):
         return self
 
     def __exit__(self, *exc):
@@ -86,16 +115,13 @@ class Net:
         self.wire("outside", OUTSIDE, 24, "uplink")
         self.run("host", "ip", "addr", "add", f"{HOST}/24", "dev", "uplink")
         self.run("host", "sysctl", "-qw", "net.ipv4.ip_forward=1")
-        self.docker()
+        self.run("host", f"{self.flavour}-restore", "--noflush", input=self.docker)
 
     def wire(self, role, address, bits, link):
         self.run("host", "ip", "link", "add", link, "type", "veth", "peer", "eth0", "netns", self.name(role))
         self.run("host", "ip", "link", "set", link, "up")
         self.run(role, "ip", "addr", "add", f"{address}/{bits}", "dev", "eth0")
         self.run(role, "ip", "link", "set", "eth0", "up")
-
-    def docker(self):
-        self.run("host", f"{self.flavour}-restore", "--noflush", input=DOCKER)
 
     def run(self, role, *argv, **options):
         return check("ip", "netns", "exec", self.name(role), *argv, **options)
@@ -111,23 +137,23 @@ class Net:
         self.processes.append(process)
         return process
 
-    def python(self, role, program, *argv):
+    def peer(self, role, *argv):
         """Started, and past its first line."""
-        process = self.start(role, sys.executable, Path(__file__).parent / program, *argv)
+        process = self.start(role, sys.executable, PEER, *argv)
         process.first = line(process)
         return process
 
     def serve(self, role, *argv):
-        return self.python(role, "switch_peer.py", "serve", role, INSIDE, *argv)
+        return self.peer(role, "serve", role, INSIDE, *argv)
 
     def load(self, role, host, port=PORT):
-        return self.python(role, "switch_peer.py", "load", host, port)
+        return self.peer(role, "load", host, port)
 
-    def ask(self, role, host, port=PORT):
-        return self.run(role, sys.executable, Path(__file__).parent / "switch_peer.py", "ask", host, port).strip()
+    def ask(self, role, host, port=PORT, *argv, command="ask"):
+        return self.run(role, sys.executable, PEER, command, host, port, *argv).strip()
 
-    def switch(self, kind, *ports):
-        return Switch(self, kind, ports or (f"{PORT}:{INSIDE}",))
+    def switch(self, kind, *ports, name="web", before=(), **popen):
+        return Switch(self, [*before, DRIVER, self.directory, name, kind, *(ports or (f"{PORT}:{INSIDE}",))], popen)
 
     def close(self):
         for process in reversed(self.processes):
@@ -143,8 +169,8 @@ class Net:
 class Switch:
     """driver_switch on the host."""
 
-    def __init__(self, net, kind, ports):
-        self.process = net.start("host", DRIVER, net.directory, "web", kind, *ports)
+    def __init__(self, net, argv, popen):
+        self.process = net.start("host", *argv, **popen)
         self.first = line(self.process)
 
     def say(self, command):

@@ -1,4 +1,4 @@
-"""The ends of the switch's connections, each a process in its namespace: serve, load, ask, udp."""
+"""The ends of the switch's connections, each a process in its namespace: serve, occupy, and clients."""
 
 import http.client
 import http.server
@@ -63,6 +63,33 @@ def ask(host, port, path="/"):
     answer = connection.getresponse().read().decode()
     connection.close()
     return answer
+
+
+def fetch(host, port, size):
+    """The length of a large answer that is read slowly at first."""
+    with socket.create_connection((host, int(port)), timeout=5) as s:
+        s.sendall(f"GET /size/{size} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        time.sleep(0.2)
+        got = b"".join(iter(lambda: s.recv(1 << 20), b""))
+    return len(got.partition(b"\r\n\r\n")[2])
+
+
+def crowd(host, port, n):
+    """How many of n clients who are connected at once get their answer."""
+    clients = [http.client.HTTPConnection(host, int(port), timeout=5) for _ in range(int(n))]
+    for client in clients:
+        client.connect()
+    for client in clients:
+        client.request("GET", "/", headers={"Connection": "close"})
+    return sum(client.getresponse().read() != b"" for client in clients)
+
+
+def dropped(host, port):
+    try:
+        socket.create_connection((host, int(port)), timeout=0.5).close()
+    except TimeoutError:
+        return "dropped"
+    return "connected"
 
 
 def load(host, port):
@@ -132,7 +159,8 @@ def occupy(port):
 
 if __name__ == "__main__":
     commands = {"serve": serve, "load": load, "udp": udp, "hold": hold, "half": half, "occupy": occupy}
-    if sys.argv[1] == "ask":
-        print(ask(*sys.argv[2:]))
+    questions = {"ask": ask, "fetch": fetch, "crowd": crowd, "dropped": dropped}
+    if sys.argv[1] in questions:
+        print(questions[sys.argv[1]](*sys.argv[2:]))
     else:
         commands[sys.argv[1]](*sys.argv[2:])
