@@ -80,8 +80,12 @@ def crowd(host, port, n):
     for client in clients:
         client.connect()
     for client in clients:
-        client.request("GET", "/", headers={"Connection": "close"})
-    return sum(client.getresponse().read() != b"" for client in clients)
+        client.request("GET", "/")
+    answered = 0
+    for client in clients:
+        answered += client.getresponse().read() != b""
+        client.close()
+    return answered
 
 
 def dropped(host, port):
