@@ -77,7 +77,7 @@ int fdstore_take(const struct sockaddr *address, socklen_t len, bool v6only)
 /* systemd allows no colon. */
 static bool name_of(int fd, char out[NAME_SIZE])
 {
-	struct sockaddr_storage own;
+	struct sockaddr_storage own = { 0 };
 	socklen_t len = sizeof own;
 
 	if (getsockname(fd, (struct sockaddr *)&own, &len) < 0)

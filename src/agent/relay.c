@@ -136,10 +136,14 @@ static void reset(struct relay *relay)
 
 void relays_free(struct relays *r)
 {
+	struct relay *next;
+
 	if (!r)
 		return;
-	while (r->first)
-		end(r->first);
+	for (struct relay *relay = r->first; relay; relay = next) {
+		next = relay->next;
+		end(relay);
+	}
 	for (size_t i = 0; i < r->n_spare; i++) {
 		closep(&r->spare[i][0]);
 		closep(&r->spare[i][1]);

@@ -5,7 +5,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 
-static const struct json_limits limits = { SWITCH_FILE_MAX_BYTES, 4, 8 * SWITCH_ENDPOINTS_MAX };
+static const struct json_limits limits = { SWITCH_FILE_MAX_BYTES, 4, (size_t)8 * SWITCH_ENDPOINTS_MAX };
 
 void switch_record_clear(struct switch_record *r)
 {
