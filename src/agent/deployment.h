@@ -20,12 +20,15 @@
 #define LABEL_CONFIG "io.berth.config"
 #define LABEL_GENERATION "io.berth.generation"
 #define LABEL_PROBE "io.berth.probe"     /* as --probe: what asks whether it is ready */
+#define LABEL_PUBLISH "io.berth.publish" /* as --publish: reached through the switch; without: by Docker */
 #define LABEL_RESTART "io.berth.restart" /* as --restart: a container that does not serve has the policy `no` */
 
 #define DOCKER_PATIENCE_MS 300000  /* the socket of a booting instance */
 #define FAILED_LINGER_MS 60000     /* --on-failure exit: how long /healthz says so first */
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 30000
+
+struct switch_table;
 
 struct deployment {
 	struct context *context;
@@ -48,6 +51,7 @@ struct deployment {
 	char *status_path; /* RUN_DIR/NAME.json */
 	int lock_fd;         /* of NAME.lock: who serves */
 	struct deploy_lock deploying; /* who changes containers */
+	struct switch_table *table;   /* where clients are led */
 	bool served;         /* a container of this service has been followed: others may replace it from now on */
 };
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "agent/login.h"
+#include "agent/route.h"
 #include "agent/spec.h"
 #include "base/clock.h"
 #include "base/fs.h"
@@ -65,7 +66,7 @@ static void begin(struct deployment *d, struct context *c, struct board *board)
 int deployment_open_visit(struct deployment *d, struct context *c, const char *name, struct err *err)
 {
 	begin(d, c, NULL);
-	if ((name ? set_names(d, name, err) : open_options(d, err)) < 0) {
+	if ((name ? set_names(d, name, err) : open_options(d, err)) < 0 || route_open(d, false, err) < 0) {
 		deployment_close(d);
 		return -1;
 	}
@@ -78,7 +79,7 @@ int deployment_open(struct deployment *d, struct context *c, struct board *board
 	struct snapshot *s = &d->snapshot;
 
 	begin(d, c, board);
-	if (open_options(d, err) < 0 || take_lock(d, err) < 0) {
+	if (open_options(d, err) < 0 || take_lock(d, err) < 0 || route_open(d, true, err) < 0) {
 		deployment_close(d);
 		return -1;
 	}
@@ -104,6 +105,7 @@ void deployment_close(struct deployment *d)
 	free(d->next);
 	free(d->prev);
 	free(d->status_path);
+	switch_close(d->table);
 	deploy_lock_close(&d->deploying);
 	closep(&d->lock_fd);
 }

@@ -1,6 +1,7 @@
 #include "agent/follow_internal.h"
 
 #include "agent/generation.h"
+#include "agent/route.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -22,6 +23,7 @@ struct follow {
 	bool was_ready;           /* ever, in this follow */
 	bool failed;              /* the ready timeout has passed: `failed` until it is ready after all */
 	int64_t ready_by_ms;      /* -1: no grace */
+	int64_t route_by_ms;      /* when the switch is looked at again */
 	char reason[PROBE_REASON_SIZE];
 };
 
@@ -33,6 +35,7 @@ static void on_event(void *arg, const struct json *event)
 
 	if (!event) {
 		f->woken = f->outage = true; /* the stream was cut: anything may have happened */
+		f->route_by_ms = 0;
 		return;
 	}
 	if (streq(id_or_name, f->d->next) || streq(id_or_name, f->d->prev))
@@ -40,6 +43,7 @@ static void on_event(void *arg, const struct json *event)
 	if (!streq(id_or_name, f->d->name) || !action || skip_prefix(action, "exec_"))
 		return;
 	f->woken = true;
+	f->route_by_ms = 0; /* it may have another address now */
 	if (streq(action, "die"))
 		f->died = true;
 }
@@ -317,6 +321,21 @@ static int settle(struct follow *f, struct err *err)
 	return 0;
 }
 
+/* What strangers do to the switch is undone within seconds. It is no reason to give up the app. */
+static int mind_route(struct follow *f, struct err *err)
+{
+	if (clock_mono_ms() < f->route_by_ms)
+		return 0;
+	f->route_by_ms = clock_mono_ms() + SWITCH_CHECK_MS;
+	if (route_check(f->d, err) == 0)
+		return 0;
+	if (err->kind == ERR_CANCELLED)
+		return -1;
+	log_warning("%s", err->msg);
+	err_clear(err);
+	return 0;
+}
+
 static int follow_until(struct follow *f, int64_t give_up_ms, enum follow_end *end, struct err *why, struct err *err)
 {
 	struct deployment *d = f->d;
@@ -333,7 +352,7 @@ static int follow_until(struct follow *f, int64_t give_up_ms, enum follow_end *e
 			*end = FOLLOW_GONE;
 			return 0;
 		}
-		if (settle(f, err) < 0)
+		if (settle(f, err) < 0 || mind_route(f, err) < 0)
 			return -1;
 		tell_state(f);
 		if (hopeless(f, &state, why) || (f->failed && give_up_ms >= 0 && started >= give_up_ms)) {

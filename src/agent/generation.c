@@ -1,5 +1,6 @@
 #include "agent/generation_internal.h"
 
+#include "agent/route.h"
 #include "base/log.h"
 
 static bool is_ours(const struct deployment *d, const struct container_state *s)
@@ -76,7 +77,7 @@ int generation_start(struct deployment *d, struct err *err)
 	struct err later;
 
 	if (start(d, err) == 0)
-		return 0;
+		return route_settle(d, err);
 	if (err->kind == ERR_CONFLICT && err->retryable &&
 	    container_remove(d->context->docker, d->name, true, &later) < 0)
 		log_err(LOG_LEVEL_WARNING, &later);
@@ -99,6 +100,8 @@ static int make_first(struct deployment *d, const struct json *body, struct err 
 {
 	struct err later;
 
+	if (route_leave(d, err) < 0)
+		return -1;
 	if (create(d, d->name, body, err) < 0)
 		return look_anew(err);
 	if (start(d, err) == 0)
@@ -119,8 +122,8 @@ static int make_instead(struct deployment *d, const struct json *body, struct er
 	if (create(d, d->next, body, err) < 0 || generation_remove(d, d->prev, err) < 0)
 		return look_anew(err);
 	log_notice("stopping %s; the new configuration takes its place", d->name);
-	if (container_stop(docker, d->name, -1, err) < 0 || container_rename(docker, d->name, d->prev, err) < 0 ||
-	    container_rename(docker, d->next, d->name, err) < 0)
+	if (container_stop(docker, d->name, -1, err) < 0 || route_leave(d, err) < 0 ||
+	    container_rename(docker, d->name, d->prev, err) < 0 || container_rename(docker, d->next, d->name, err) < 0)
 		return look_anew(err);
 	d->replaced = true;
 	return start(d, err);
@@ -131,7 +134,7 @@ int generation_make(struct deployment *d, const struct acquired *image, const st
 {
 	CLEANUP(json_freep) struct json *body = NULL;
 
-	if (generation_body(d, image, false, &body, err) < 0)
+	if (generation_body(d, image, BODY_SERVES, &body, err) < 0)
 		return -1;
 	return old ? make_instead(d, body, err) : make_first(d, body, err);
 }
@@ -143,18 +146,18 @@ int generation_restore(struct deployment *d, struct err *err)
 	d->replaced = false;
 	if (container_remove(docker, d->name, true, err) < 0 && err->kind != ERR_NOT_FOUND)
 		return -1;
-	if (container_rename(docker, d->prev, d->name, err) < 0)
+	if (container_rename(docker, d->prev, d->name, err) < 0 || start(d, err) < 0)
 		return -1;
-	return start(d, err);
+	return route_settle(d, err);
 }
 
-int generation_candidate(struct deployment *d, const struct acquired *image, struct err *err)
+int generation_candidate(struct deployment *d, const struct acquired *image, bool switched, struct err *err)
 {
 	CLEANUP(json_freep) struct json *body = NULL;
 	/* Podman cannot change the policy of a container that is there. */
-	bool changeable = docker_info(d->context->docker)->store != DOCKER_STORE_PODMAN;
+	unsigned int kind = docker_info(d->context->docker)->store == DOCKER_STORE_PODMAN ? BODY_SERVES : BODY_CANDIDATE;
 
-	if (generation_body(d, image, changeable, &body, err) < 0)
+	if (generation_body(d, image, kind | (switched ? BODY_SWITCHED : 0), &body, err) < 0)
 		return -1;
 	return create(d, d->next, body, err) < 0 ? look_anew(err) : 0;
 }

@@ -32,8 +32,11 @@ int generation_make(struct deployment *d, const struct acquired *image, const st
 /* Removes NAME and brings NAME-prev back, after a replacement whose new container was no good. */
 int generation_restore(struct deployment *d, struct err *err) MUST_CHECK;
 
-/* Makes NAME-next from the image beside what is there: not started, and Docker will not restart it by itself. */
-int generation_candidate(struct deployment *d, const struct acquired *image, struct err *err) MUST_CHECK;
+/*
+ * Makes NAME-next from the image beside what is there: not started, and Docker will not restart it by itself.
+ * switched: to be reached through the switch, so that both can run.
+ */
+int generation_candidate(struct deployment *d, const struct acquired *image, bool switched, struct err *err) MUST_CHECK;
 
 /*
  * The names move, without touching what runs: NAME (has_old) → NAME-prev, whose predecessor is removed, and

@@ -50,7 +50,36 @@ static int64_t number_of(struct deployment *d, const char *name)
 	return strtol(state.label_generation, NULL, 10); /* nonsense counts as 0 */
 }
 
-int generation_body(struct deployment *d, const struct acquired *image, bool candidate, struct json **out,
+static void mark_switched(struct deployment *d, struct json *body)
+{
+	struct json *bindings = json_ensure_object(json_ensure_object(body, "HostConfig"), "PortBindings");
+	CLEANUP(json_freep) struct json *before = json_clone(bindings);
+	CLEANUP(freep) char *publish = xstrdup("");
+
+	for (const struct json *v = json_first(before); v; v = json_next(v)) {
+		struct json *list = json_new_array(), *binding = json_new_object();
+		json_set_str(binding, "HostIp", "127.0.0.1");
+		json_set_str(binding, "HostPort", "");
+		json_add(list, binding);
+		json_set(bindings, json_name(v), list);
+	}
+	for (size_t i = 0; i < d->spec.publish.n; i++) {
+		char *longer = xasprintf("%s%s%s", publish, *publish ? "," : "", d->spec.publish.v[i]);
+		free(publish);
+		publish = longer;
+	}
+	json_set_str(json_ensure_object(body, "Labels"), LABEL_PUBLISH, publish);
+}
+
+static void mark_candidate(struct json *body)
+{
+	struct json *policy = json_ensure_object(json_ensure_object(body, "HostConfig"), "RestartPolicy");
+
+	json_set_str(policy, "Name", "no");
+	json_set_int(policy, "MaximumRetryCount", 0);
+}
+
+int generation_body(struct deployment *d, const struct acquired *image, unsigned int kind, struct json **out,
 		    struct err *err)
 {
 	CLEANUP(json_freep) struct json *body = NULL;
@@ -71,11 +100,10 @@ int generation_body(struct deployment *d, const struct acquired *image, bool can
 	json_set_str(labels, LABEL_GENERATION, generation);
 	json_set_str(labels, LABEL_PROBE, probe);
 	json_set_str(labels, LABEL_RESTART, restart);
-	if (candidate) {
-		struct json *policy = json_ensure_object(json_ensure_object(body, "HostConfig"), "RestartPolicy");
-		json_set_str(policy, "Name", "no");
-		json_set_int(policy, "MaximumRetryCount", 0);
-	}
+	if (kind & BODY_CANDIDATE)
+		mark_candidate(body);
+	if (kind & BODY_SWITCHED)
+		mark_switched(d, body);
 	*out = STEAL(body);
 	return 0;
 }

@@ -7,8 +7,13 @@
 /* 0 found and ours, 1 none, ERR_CONFLICT a stranger's. */
 int generation_look(struct deployment *d, const char *name, struct container_state *state, struct err *err) MUST_CHECK;
 
-/* The create body with berth's labels. candidate: Docker is not to restart it by itself. */
-int generation_body(struct deployment *d, const struct acquired *image, bool candidate, struct json **out,
+enum generation_body_kind {
+	BODY_SERVES = 0,         /* at once, published by Docker */
+	BODY_CANDIDATE = 1 << 0, /* Docker is not to restart it by itself */
+	BODY_SWITCHED = 1 << 1,  /* published on ephemeral ports of loopback only: the switch leads to it */
+};
+/* The create body with berth's labels. kind: a set of those. */
+int generation_body(struct deployment *d, const struct acquired *image, unsigned int kind, struct json **out,
 		    struct err *err) MUST_CHECK;
 
 /* Removes it, if it is there and ours. */

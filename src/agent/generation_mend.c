@@ -1,11 +1,13 @@
 #include "agent/generation_internal.h"
 
+#include "agent/route.h"
 #include "base/log.h"
 
 /* The containers of the service, as a death may have left them. */
 struct trio {
 	struct container_state name, next, prev;
 	bool has_name, has_next, has_prev;
+	char target[65]; /* where the switch leads */
 };
 
 static void trio_clear(struct trio *t)
@@ -23,6 +25,7 @@ static int trio_look(struct deployment *d, struct trio *t, struct err *err)
 
 	if (next >= 0 && prev < 0 && err->kind == ERR_CONFLICT)
 		prev = 1; /* a stranger's is in nobody's way yet */
+	route_target(d, t->target);
 	t->has_name = name == 0;
 	t->has_next = next == 0;
 	t->has_prev = prev == 0;
@@ -49,19 +52,42 @@ static int move_name(struct deployment *d, const char *from, const char *to, str
 	return container_rename(d->context->docker, from, to, err);
 }
 
+static bool leads_to(const struct trio *t, bool has, const struct container_state *s)
+{
+	return has && s->running && streq(t->target, s->id);
+}
+
+/* The switch moves when the new one has passed its probe, and the names move after it: they follow. */
+static int follow_switch(struct deployment *d, struct trio *t, struct err *err)
+{
+	bool forth = leads_to(t, t->has_next, &t->next), back = leads_to(t, t->has_prev, &t->prev);
+
+	if (!t->has_name || !(forth || back))
+		return 0;
+	log_info("the switch leads to %s: an interrupted run ends as it was meant", forth ? d->next : d->prev);
+	if (generation_promote(d, back, true, err) < 0)
+		return -1;
+	trio_clear(t);
+	*t = (struct trio){ 0 };
+	return trio_look(d, t, err);
+}
+
 /*
  * No NAME: the run died between two renames, and those begin after the new one has passed its probe. In a deployment
  * the new one is NAME-next and runs; in a rollback it is NAME-prev, and NAME-next has stopped serving.
  */
 static int restore_name(struct deployment *d, struct trio *t, struct err *err)
 {
-	if (t->has_next && t->next.running && !(t->has_prev && t->prev.running)) {
+	bool alone = t->has_next && t->next.running && !(t->has_prev && t->prev.running);
+
+	if (alone || leads_to(t, t->has_next, &t->next)) {
 		t->has_next = false;
 		return move_name(d, d->next, d->name, err);
 	}
 	if (!t->has_prev)
 		return 0;
 	t->has_prev = false;
+	container_state_clear(&t->prev);
 	return move_name(d, d->prev, d->name, err);
 }
 
@@ -69,38 +95,47 @@ static int settle_next(struct deployment *d, struct trio *t, struct err *err)
 {
 	if (!t->has_next)
 		return 0;
-	if (!t->has_prev && !t->next.running && served_before(&t->next)) {
+	if (!t->has_prev && served_before(&t->next)) {
 		t->has_prev = true;
+		t->prev = t->next;
+		t->next = (struct container_state){ 0 };
 		return move_name(d, d->next, d->prev, err);
 	}
 	return generation_remove(d, d->next, err); /* it never served */
 }
 
-/* A promoted one gets the restart policy that was asked for. */
-static int settle_policy(struct deployment *d, struct err *err)
+/* What serves has the restart policy that was asked for, and its clients. */
+static int settle_name(struct deployment *d, struct err *err)
 {
 	CLEANUP(container_state_clear) struct container_state state = { 0 };
 
 	int found = generation_look(d, d->name, &state, err);
-	return found == 0 ? generation_set_restart(d, &state, err) : found < 0 ? -1 : 0;
+	if (found)
+		return found < 0 ? -1 : 0;
+	return generation_set_restart(d, &state, err) < 0 || route_settle(d, err) < 0 ? -1 : 0;
+}
+
+static int end_prev(struct deployment *d, const struct container_state *prev, struct err *err)
+{
+	size_t left;
+
+	if (!prev->running)
+		return 0;
+	log_info("stopping %s: an interrupted run had left it running", d->prev);
+	return route_drain(d, prev, &left, err) < 0 ? -1 : container_stop(d->context->docker, prev->id, -1, err);
 }
 
 int generation_mend(struct deployment *d, struct err *err)
 {
 	CLEANUP(trio_clear) struct trio t = { 0 };
 
-	if (trio_look(d, &t, err) < 0)
+	if (trio_look(d, &t, err) < 0 || follow_switch(d, &t, err) < 0)
 		return -1;
 	if (!t.has_name && restore_name(d, &t, err) < 0)
 		return -1;
 	if (settle_next(d, &t, err) < 0)
 		return -1;
-	if (t.has_prev && t.prev.running) {
-		log_info("stopping %s: an interrupted run had left it running", d->prev);
-		if (container_stop(d->context->docker, d->prev, -1, err) < 0)
-			return -1;
-	}
-	return settle_policy(d, err);
+	return settle_name(d, err) < 0 || (t.has_prev && end_prev(d, &t.prev, err) < 0) ? -1 : 0;
 }
 
 int generation_set_restart(struct deployment *d, const struct container_state *state, struct err *err)

@@ -87,10 +87,14 @@ const struct option_row option_table[OPT__COUNT] = {
 	[OPT_PROBE_FALL] = { "probe-fall", "BERTH_PROBE_FALL", "N", "3", NULL,
 		"bad probes in a row that make it unhealthy", CHANGES, OPTION_COUNT, 0 },
 	[OPT_DRAIN_TIMEOUT] = { "drain-timeout", "BERTH_DRAIN_TIMEOUT", "TIME", "30s", NULL,
-		"how long /healthz says draining before the container is stopped (--stop-on-exit)",
-		CMD_UP, OPTION_DURATION, 0 },
+		"how long a container that is to stop keeps its connections; with --stop-on-exit also how long /healthz says draining",
+		CHANGES | CMD_DOWN, OPTION_DURATION, 0 },
 	[OPT_STOP_ON_EXIT] = { "stop-on-exit", "BERTH_STOP_ON_EXIT", NULL, NULL, NULL,
 		"on SIGTERM drain and stop the container too (default: leave it running)", CMD_UP, OPTION_FLAG, 0 },
+	[OPT_STRATEGY] = { "strategy", "BERTH_STRATEGY", "HOW", NULL, "blue-green|recreate",
+		"blue-green: the new container runs beside the old one until it is ready, and then gets the clients; recreate: "
+		"the old one stops first (default: blue-green where two can run: bridge network, a published TCP port, no writable "
+		"volume, no GPUs)", CMD_DEPLOY, OPTION_CHOICE, 0 },
 	[OPT_FORCE] = { "force", NULL, NULL, NULL, NULL,
 		"deploy also what is current, or what has failed before", CMD_DEPLOY, OPTION_FLAG, 0 },
 	[OPT_NO_WAIT] = { "no-wait", NULL, NULL, NULL, NULL,

@@ -4,6 +4,7 @@
 #include "agent/generation.h"
 #include "agent/prune.h"
 #include "agent/record.h"
+#include "agent/route.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -146,7 +147,10 @@ static int deploy(struct rollout *r, struct err *err)
 		return stay(r, err);
 	if (!r->req->force && refuse_known_failure(r, err) < 0)
 		return -1;
-	if (generation_candidate(d, &image, err) < 0) {
+	if (rollout_choose(r, err) < 0)
+		return -1;
+	bool switched = r->has_old && r->strategy == STRATEGY_BLUE_GREEN;
+	if (generation_candidate(d, &image, switched, err) < 0) {
 		if (!err->retryable && err->kind != ERR_CANCELLED)
 			rollout_record(r, err->msg);
 		return -1;
@@ -183,6 +187,8 @@ static int go_back(struct rollout *r, struct err *err)
 		err_set(err, ERR_NOT_FOUND, "nothing to go back to: there is no %s", d->prev);
 		return err_hint(err, "it is there after a `berth deploy` that replaced a container");
 	}
+	/* As it was made: only one that is reached through the switch can stand beside another. */
+	r->strategy = route_is_switched(&prev) ? STRATEGY_BLUE_GREEN : STRATEGY_RECREATE;
 	(void)snprintf(r->out->digest, sizeof r->out->digest, "%s", prev.label_digest ?: "");
 	(void)snprintf(r->out->image, sizeof r->out->image, "%s", prev.label_image ?: "");
 	return rollout_carry_out(r, err);

@@ -2,7 +2,8 @@
  * `berth deploy` and `berth rollback`: from the container that serves to another one, and back to it when that is no
  * good. The running `berth up`, if there is one, notices by itself (follow.h).
  *
- * recreate: the old one is stopped, the new one started and probed; the time without service is measured.
+ * blue-green: both run, and the switch leads clients to the new one when it has passed its probe. recreate: the old one is
+ * stopped, the new one started and probed; the time without service is measured.
  */
 #ifndef BERTH_AGENT_ROLLOUT_H
 #define BERTH_AGENT_ROLLOUT_H
@@ -23,9 +24,9 @@ struct rollout_result {
 	char digest[72];      /* what serves now; "" not known */
 	char previous[72];    /* what served before; "" nothing, or not known */
 	char image[1100];
-	const char *strategy; /* "first", "recreate"; "" nothing was done */
-	int64_t gap_ms;       /* without service: from the order to stop until the first good probe; -1: none */
-	int64_t took_ms;
+	const char *strategy; /* "first", "blue-green", "recreate"; "" nothing was done */
+	int64_t gap_ms;       /* without service, from the order to stop; of blue-green: for this host's clients; -1: none */
+	int64_t took_ms;      /* until the new one serves */
 };
 
 /*

@@ -3,6 +3,7 @@
 #define BERTH_AGENT_ROLLOUT_INTERNAL_H
 
 #include "agent/rollout.h"
+#include "agent/strategy.h"
 
 struct rollout {
 	struct deployment *d;
@@ -15,12 +16,25 @@ struct rollout {
 	bool has_old;
 	struct container_state new;  /* the candidate as it was made */
 	char config[SHA256_HEX_SIZE]; /* the candidate's */
+	enum strategy strategy;
+	int64_t memory_bytes;        /* what the new one may use; 0: as the old one */
 	bool stopped;                /* the old one, to make room */
+	bool moved;                  /* the switch */
 	int64_t began_ms, stopped_ms; /* clock_mono_ms() */
 };
 
 /* The candidate is there, not started: starts it, probes it, and makes it NAME, or undoes all. */
 int rollout_carry_out(struct rollout *r, struct err *err) MUST_CHECK;
+
+/* blue-green: both run; the switch moves to the candidate once it has passed its probe, then the old one drains and stops. */
+int rollout_beside(struct rollout *r, struct err *err) MUST_CHECK;
+
+/* What rollout_carry_out() and rollout_beside() share. */
+int rollout_promote(struct rollout *r, struct err *err) MUST_CHECK;
+int rollout_undo(struct rollout *r, bool at_fault, const struct err *why, struct err *err) MUST_CHECK;
+
+/* Decides r->strategy for the options' container; says why when it is recreate. */
+int rollout_choose(struct rollout *r, struct err *err) MUST_CHECK;
 
 /* Into state.json; failure NULL: it serves. */
 void rollout_record(struct rollout *r, const char *failure);

@@ -4,6 +4,7 @@
 #include "agent/candidate.h"
 #include "agent/generation.h"
 #include "agent/record.h"
+#include "agent/route.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -38,6 +39,9 @@ static int reach_docker(struct rollout *r, struct err *err)
 /* Whatever became of the steps until now: one truth again, and the candidate gone, or stopped if it was NAME-prev. */
 static int clear_away(struct rollout *r, struct err *err)
 {
+	/* Clients first: the candidate may have them. */
+	if (r->moved && route_settle(r->d, err) < 0)
+		return -1;
 	if (!r->back && container_remove(r->d->context->docker, r->new.id, true, err) < 0) {
 		if (err->kind != ERR_NOT_FOUND)
 			return -1;
@@ -61,21 +65,22 @@ static int serve_again(struct rollout *r, struct err *err)
 		*err = why;
 		return err_wrap(err, "the old container");
 	}
+	if (route_settle(d, err) < 0)
+		return -1;
 	log_notice("the old container serves again; %.1f s without service", (double)r->out->gap_ms / 1e3);
 	return 0;
 }
 
 /* Returns -1 with what it was about, as a failure for good. */
-static int undo(struct rollout *r, bool at_fault, struct err *why, struct err *err)
+int rollout_undo(struct rollout *r, bool at_fault, const struct err *why, struct err *err)
 {
 	struct deployment *d = r->d;
 	struct err later;
 
-	log_err(LOG_LEVEL_ERROR, why);
+	log_warning("%s; %s", why->msg,
+		    !r->has_old ? "it is removed" : r->stopped ? "the old container is started again" : "the old container serves on");
 	if (at_fault)
 		app_log_show(d->context->docker, r->candidate);
-	if (r->has_old)
-		log_notice("going back: %s", r->stopped ? "the old container is started again" : "the old container serves on");
 	if (reach_docker(r, &later) < 0 || clear_away(r, &later) < 0 || (r->stopped && serve_again(r, &later) < 0))
 		log_err(LOG_LEVEL_ERROR, &later);
 	if (at_fault)
@@ -92,11 +97,11 @@ static int make_room(struct rollout *r, struct err *err)
 	log_notice("stopping %s; there is no service until the new one is ready", r->d->name);
 	r->stopped_ms = clock_mono_ms();
 	r->stopped = true;
-	return container_stop(r->d->context->docker, r->old.id, -1, err);
+	return container_stop(r->d->context->docker, r->old.id, -1, err) < 0 ? -1 : route_leave(r->d, err);
 }
 
 /* Docker may have gone in the middle of it. What it then did is seen by the container that is NAME. */
-static int promote(struct rollout *r, struct err *err)
+int rollout_promote(struct rollout *r, struct err *err)
 {
 	CLEANUP(container_state_clear) struct container_state state = { 0 };
 	enum generation_found found;
@@ -113,38 +118,43 @@ static int promote(struct rollout *r, struct err *err)
 	return 0;
 }
 
-int rollout_carry_out(struct rollout *r, struct err *err)
+/* recreate, or the first container. */
+static int in_place(struct rollout *r, struct err *err)
 {
-	struct deployment *d = r->d;
-	struct err why;
+	struct err why = { 0 };
 	bool ready = false;
 
-	if (container_inspect(d->context->docker, r->candidate, &r->new, err) < 0)
-		return -1;
-	(void)snprintf(r->config, sizeof r->config, "%s", r->new.label_config ?: "");
-	r->out->strategy = r->has_old ? "recreate" : "first";
-	if (make_room(r, err) < 0) {
+	if (make_room(r, err) < 0 || candidate_ready(r->d, r->candidate, &ready, &why, err) < 0) {
 		why = *err;
-		return undo(r, false, &why, err);
-	}
-	log_info("starting %s", r->candidate);
-	if (candidate_ready(d, r->candidate, &ready, &why, err) < 0) {
-		why = *err;
-		return undo(r, false, &why, err);
+		return rollout_undo(r, false, &why, err);
 	}
 	if (!ready)
-		return undo(r, true, &why, err);
+		return rollout_undo(r, true, &why, err);
 	if (r->stopped)
 		r->out->gap_ms = clock_mono_ms() - r->stopped_ms;
-	if (promote(r, err) < 0) {
+	if (rollout_promote(r, err) < 0) {
 		why = *err;
-		return undo(r, false, &why, err);
+		return rollout_undo(r, false, &why, err);
 	}
-	if (r->stopped)
-		log_notice("%s is ready; %.1f s without service", d->name, (double)r->out->gap_ms / 1e3);
-	else
-		log_notice("%s is ready", d->name);
 	r->out->took_ms = clock_mono_ms() - r->began_ms;
+	if (r->stopped)
+		log_notice("%s is ready; %.1f s without service", r->d->name, (double)r->out->gap_ms / 1e3);
+	else
+		log_notice("%s is ready", r->d->name);
+	return 0;
+}
+
+int rollout_carry_out(struct rollout *r, struct err *err)
+{
+	bool beside = r->has_old && r->strategy == STRATEGY_BLUE_GREEN;
+
+	if (container_inspect(r->d->context->docker, r->candidate, &r->new, err) < 0)
+		return -1;
+	(void)snprintf(r->config, sizeof r->config, "%s", r->new.label_config ?: "");
+	r->out->strategy = r->has_old ? strategy_name(r->strategy) : "first";
+	log_info("starting %s", r->candidate);
+	if ((beside ? rollout_beside(r, err) : in_place(r, err)) < 0)
+		return -1;
 	rollout_record(r, NULL);
 	return 0;
 }

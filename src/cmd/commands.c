@@ -9,19 +9,21 @@ const struct command command_table[] = {
 	  CMD_UP, 1, cmd_up },
 	{ "deploy", "[IMAGE] [OPTIONS] [-- COMMAND...]", "replace what serves by the newest image of the tag",
 	  "Asks the registry what the tag means now. The same digest with the same options is current: nothing is touched. "
-	  "Else the image is pulled, the old container stopped and a new one started in its place; once that passes "
-	  "its probe it is NAME, and the old one stays, stopped, as NAME-prev. The time without service is measured and "
-	  "printed. A new one that ends, or is not ready in time, is removed after its last lines were shown, and the old "
-	  "one serves again; exit status 1, and the same image is not tried again without --force.\n"
+	  "Else the image is pulled and a container made from it, which runs beside the old one until it passes its probe. "
+	  "Then new connections go to it; the old one ends those that it has, or --drain-timeout passes, and it stays, "
+	  "stopped, as NAME-prev. Where two cannot run side by side (--strategy) the old one stops first, and the time "
+	  "without service is measured and printed.\n"
+	  "A new one that ends, or is not ready in time, is removed after its last lines were shown, and the old "
+	  "one serves on; exit status 1, and the same image is not tried again without --force.\n"
 	  "Options are those of berth up, from the same file and variables: give the same ones. A running berth up "
 	  "notices by itself and follows the new container.",
 	  CMD_DEPLOY, 1, cmd_deploy },
 	{ "rollback", "[OPTIONS]", "go back to the container before",
-	  "Starts NAME-prev, as it was made, in place of NAME, probes it, and lets the two change names. No network is "
+	  "Starts NAME-prev, as it was made, probes it, and lets it and NAME change places as berth deploy does. No network is "
 	  "needed. A second rollback goes forward again.",
 	  CMD_ROLLBACK, 0, cmd_rollback },
 	{ "down", "[--purge] [OPTIONS]", "stop and remove what berth made here",
-	  "Stops and removes the service's containers; with --purge also the images that berth brought for it. Stop a "
+	  "Drains, stops and removes the service's containers and the rules that lead to them; with --purge also the images that berth brought for it. Stop a "
 	  "running berth up first: it would make the container again.",
 	  CMD_DOWN, 0, cmd_down },
 	{ "pull", "IMAGE [OPTIONS]", "pull and unpack an image, for AMI bakes",

@@ -26,9 +26,11 @@ static void print_text(const struct deployment *d, const struct rollout_result *
 	       *r->digest ? r->digest : "-");
 	if (r->current)
 		return;
-	printf("  before     %s\n  took       %.1f s\n", *r->previous ? r->previous : "-", (double)r->took_ms / 1e3);
+	printf("  before     %s\n  took       %.1f s (%s)\n", *r->previous ? r->previous : "-", (double)r->took_ms / 1e3,
+	       r->strategy);
 	if (r->gap_ms >= 0)
-		printf("  gap        %.1f s without service\n", (double)r->gap_ms / 1e3);
+		printf("  gap        %.1f s without service%s\n", (double)r->gap_ms / 1e3,
+		       streq(r->strategy, "blue-green") ? " for clients on this host and by IPv6" : "");
 }
 
 /* One way there and one back, otherwise alike. name: NULL where the image gives it. */

@@ -3,6 +3,7 @@
 #include "agent/prune.h"
 #include "agent/record.h"
 #include "agent/rollout.h"
+#include "agent/route.h"
 #include "base/fs.h"
 #include "base/log.h"
 
@@ -17,6 +18,17 @@ static int keep_up_away(const struct options *o, struct deployment *d, struct er
 		return -1;
 	err_set(err, ERR_CONFLICT, "`berth up` serves %s, and would make it again", d->name);
 	return err_hint(err, "stop it first: `systemctl disable --now berth`, or end its process");
+}
+
+/* New clients first find nobody; those that are there may end what they began. */
+static int stop_container(struct deployment *d, const struct container_state *s, struct err *err)
+{
+	size_t left;
+
+	log_notice("stopping %s", s->name);
+	if (route_is_switched(s) && (route_leave(d, err) < 0 || route_drain(d, s, &left, err) < 0))
+		return -1;
+	return container_stop(d->context->docker, s->id, -1, err);
 }
 
 /* *image: what it was made from, as asked; unchanged when there is no such container. */
@@ -35,11 +47,8 @@ static int remove_container(struct deployment *d, const char *name, bool stop, c
 		log_notice("%s stays: berth did not make it", name);
 		return 0;
 	}
-	if (stop && (state.running || state.restarting)) {
-		log_notice("stopping %s", name);
-		if (container_stop(docker, state.id, -1, err) < 0)
-			return -1;
-	}
+	if (stop && (state.running || state.restarting) && stop_container(d, &state, err) < 0)
+		return -1;
 	if (container_remove(docker, state.id, true, err) < 0)
 		return -1;
 	log_notice("removed %s", name);
@@ -70,7 +79,7 @@ static int take_down(const struct options *o, struct deployment *d, struct err *
 	    deploy_lock_take(&d->deploying, "berth down", wait, d->context->loop, err) < 0)
 		return -1;
 	if (docker_connect(d->context->docker, err) < 0 || remove_container(d, d->next, false, &image, err) < 0 ||
-	    remove_container(d, d->prev, false, &image, err) < 0 || remove_container(d, d->name, true, &image, err) < 0)
+	    remove_container(d, d->prev, false, &image, err) < 0 || remove_container(d, d->name, true, &image, err) < 0 || route_leave(d, err) < 0)
 		return -1;
 	return opt_flag(o, OPT_PURGE) ? purge(d, image, err) : 0;
 }

@@ -4,6 +4,7 @@
 #include "agent/context.h"
 #include "agent/deployment.h"
 #include "agent/record.h"
+#include "agent/switch.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "engine/container.h"
@@ -94,6 +95,34 @@ static void set_deployments(struct json *o, const struct options *options, const
 		json_set(o, "last_failure", failed);
 }
 
+/* The switch, when clients are led by it. */
+static void set_switch(struct json *o, struct context *ctx, const char *name)
+{
+	CLEANUP(switch_state_clear) struct switch_state s = { 0 };
+	struct err ignored; /* an unreadable record is mended by whoever deploys */
+	char when[CLOCK_RFC3339_SIZE];
+
+	if (switch_list(ctx->loop, opt_str(ctx->options, OPT_RUN_DIR), name, true, &s, &ignored) < 0 || !s.exists)
+		return;
+	struct json *v = json_ensure_object(o, "switch");
+	clock_rfc3339(s.moved_ms, when);
+	json_set_str(v, "container", *s.target.container ? s.target.container : NULL);
+	json_set_str(v, "address", *s.target.address ? s.target.address : NULL);
+	json_set_str(v, "moved", when);
+	json_set_str(v, "nat", switch_nat_name(s.nat));
+	json_set_str(v, "chain", *s.chain ? s.chain : NULL);
+	json_set_str(v, "iptables", *s.flavour ? s.flavour : NULL);
+	json_set_bool(v, "listening", s.listening);
+	json_set_str(v, "problem", *s.listen_problem ? s.listen_problem : NULL);
+	struct json *ports = json_ensure_array(v, "ports");
+	for (size_t i = 0; i < s.n; i++) {
+		const struct switch_endpoint *e = &s.endpoints[i];
+		CLEANUP(freep) char *text = xasprintf("%s%s%u:%u/%s", e->host_ip, *e->host_ip ? ":" : "", e->host_port,
+						      e->container_port, e->udp ? "udp" : "tcp");
+		json_add_str(ports, text);
+	}
+}
+
 /* Asks Docker itself: what berth thinks and what is can differ, and both are worth showing. */
 static int collect(struct context *ctx, const char *name, struct json **out, struct err *err)
 {
@@ -121,6 +150,7 @@ static int collect(struct context *ctx, const char *name, struct json **out, str
 		json_set_str(o, "docker_error", docker_err.msg);
 	}
 	set_deployments(o, ctx->options, name);
+	set_switch(o, ctx, name);
 	*out = o;
 	return 0;
 }
@@ -128,6 +158,28 @@ static int collect(struct context *ctx, const char *name, struct json **out, str
 static const char *text_of(const struct json *o, const char *name)
 {
 	return json_string(json_get(o, name)) ?: "-";
+}
+
+/* "80:3000/tcp 443:3000/tcp to 172.17.0.3; nat leads (iptables-nft, BERTH-web), listening" and a newline, or "". */
+static char *switch_text(const struct json *v)
+{
+	const char *problem = json_string(json_get(v, "problem")), *chain = json_string(json_get(v, "chain"));
+	bool listening = false;
+	struct err ignored; /* our own document */
+	char *text = xstrdup("");
+
+	if (!v)
+		return text;
+	for (const struct json *p = json_first(json_get(v, "ports")); p; p = json_next(p)) {
+		char *longer = xasprintf("%s%s ", text, json_string(p));
+		free(text);
+		text = longer;
+	}
+	(void)!json_opt_bool(v, "listening", &listening, &ignored);
+	CLEANUP(freep) char *ports = text;
+	return xasprintf("switch     %sto %s; nat %s%s%s%s, %s%s%s\n", ports, text_of(v, "address"), text_of(v, "nat"),
+			 chain ? " (" : "", chain ?: "", chain ? ")" : "", listening ? "listening" : "nobody listens",
+			 problem ? ": " : "", problem ?: "");
 }
 
 /* Lines that are there only when there is something to say. */
@@ -158,17 +210,17 @@ static char *as_text(const struct json *o)
 {
 	const struct json *docker = json_get(o, "docker");
 	const char *reason = json_string(json_get(o, "reason"));
-	CLEANUP(freep) char *generations = generations_text(o);
+	CLEANUP(freep) char *generations = generations_text(o), *route = switch_text(json_get(o, "switch"));
 	int64_t restarts = 0;
 	struct err ignored; /* our own document */
 
 	(void)!json_opt_int(docker, "restart_count", 0, INT32_MAX, &restarts, &ignored);
 	return xasprintf("status     %s%s%s\nphase      %s\nsince      %s\nimage      %s\ndigest     %s\n"
-			 "container  %s: %s, started %s, %lld restarts\n%s",
+			 "container  %s: %s, started %s, %lld restarts\n%s%s",
 			 text_of(o, "status"), reason ? ": " : "", reason ?: "", text_of(o, "phase"), text_of(o, "since"),
 			 text_of(o, "image"), text_of(o, "digest"), text_of(o, "container"),
 			 docker ? text_of(docker, "state") : text_of(o, "docker_error"),
-			 docker ? text_of(docker, "started") : "-", (long long)restarts, generations);
+			 docker ? text_of(docker, "started") : "-", (long long)restarts, route, generations);
 }
 
 static void show(const struct options *o, struct json *status, char **last)

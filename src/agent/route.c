@@ -1,0 +1,222 @@
+#include "agent/route.h"
+
+#include "agent/generation.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#define DRAIN_STEP_MS 50
+#define FREE_PATIENCE_MS 5000 /* the listener lets go of its ports within milliseconds */
+#define FREE_STEP_MS 10
+
+struct endpoints {
+	struct switch_endpoint *v;
+	size_t n;
+};
+
+static void endpoints_clear(struct endpoints *e)
+{
+	free(e->v);
+}
+
+int route_open(struct deployment *d, bool listen, struct err *err)
+{
+	const struct switch_settings settings = {
+		.loop = d->context->loop,
+		.run_dir = opt_str(d->context->options, OPT_RUN_DIR),
+		.name = d->name,
+		.listen = listen,
+	};
+
+	return switch_open(&settings, &d->table, err);
+}
+
+bool route_is_switched(const struct container_state *s)
+{
+	return generation_label(s, LABEL_PUBLISH) != NULL;
+}
+
+/* Of -p texts. */
+static int parse(const struct strv *publish, struct endpoints *out, struct err *err)
+{
+	CLEANUP(freep) struct published_port *ports = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < publish->n; i++)
+		if (publish_parse(publish->v[i], &ports, &n, err) < 0)
+			return -1;
+	return switch_endpoints(ports, n, &out->v, &out->n, err);
+}
+
+/* "80:3000,443:3000" */
+static int parse_label(const struct container_state *s, struct endpoints *out, struct err *err)
+{
+	CLEANUP(strv_free) struct strv publish = { 0 };
+	const char *text = generation_label(s, LABEL_PUBLISH) ?: "";
+
+	while (*text) {
+		size_t len = strcspn(text, ",");
+		strv_take(&publish, xstrndup(text, len));
+		text += len + (text[len] == ',');
+	}
+	return parse(&publish, out, err) < 0 ? err_wrap(err, "label " LABEL_PUBLISH " of %s", s->name) : 0;
+}
+
+void route_problem(struct deployment *d, char out[256])
+{
+	CLEANUP(endpoints_clear) struct endpoints e = { 0 };
+	struct err err;
+
+	*out = '\0';
+	if (parse(&d->spec.publish, &e, &err) < 0)
+		(void)snprintf(out, 256, "%.255s", err.msg);
+}
+
+int route_check_free(struct deployment *d, struct err *err)
+{
+	CLEANUP(endpoints_clear) struct endpoints e = { 0 };
+
+	return parse(&d->spec.publish, &e, err) < 0 ? -1 : switch_check_free(d->table, e.v, e.n, err);
+}
+
+static int lead(struct deployment *d, const struct container_state *s, enum switch_busy busy, struct err *err)
+{
+	CLEANUP(endpoints_clear) struct endpoints e = { 0 };
+	struct switch_target target = { 0 };
+
+	if (parse_label(s, &e, err) < 0)
+		return -1;
+	memcpy(target.container, s->id, sizeof target.container);
+	memcpy(target.address, s->address, sizeof target.address);
+	return switch_move(d->table, e.v, e.n, &target, busy, err);
+}
+
+int route_lead(struct deployment *d, const char *name, enum switch_busy busy, struct err *err)
+{
+	CLEANUP(container_state_clear) struct container_state state = { 0 };
+
+	if (container_inspect(d->context->docker, name, &state, err) < 0)
+		return -1;
+	return route_is_switched(&state) ? lead(d, &state, busy, err) : route_leave(d, err);
+}
+
+static int read_switch(struct deployment *d, struct switch_state *out, struct err *err)
+{
+	return switch_list(d->context->loop, opt_str(d->context->options, OPT_RUN_DIR), d->name, false, out, err);
+}
+
+/* The listener is another process, which has to be quick enough for the container that wants its ports. */
+int route_leave(struct deployment *d, struct err *err)
+{
+	CLEANUP(switch_state_clear) struct switch_state s = { 0 };
+	int64_t deadline_ms = clock_mono_ms() + FREE_PATIENCE_MS;
+
+	if (read_switch(d, &s, err) < 0)
+		err_clear(err); /* unreadable: removing it is the cure */
+	else if (!s.exists)
+		return 0;
+	if (switch_remove(d->table, err) < 0)
+		return -1;
+	while (switch_check_free(d->table, s.endpoints, s.n, err) < 0) {
+		if (err->kind != ERR_CONFLICT || clock_mono_ms() >= deadline_ms)
+			return -1;
+		if (loop_sleep(d->context->loop, FREE_STEP_MS, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+void route_target(struct deployment *d, char id[65])
+{
+	CLEANUP(switch_state_clear) struct switch_state s = { 0 };
+	struct err ignored; /* what cannot be read leads nowhere */
+
+	*id = '\0';
+	if (read_switch(d, &s, &ignored) == 0 && s.exists)
+		memcpy(id, s.target.container, sizeof s.target.container);
+}
+
+/* The container's ports, however they are published. */
+static void own_ports(const struct container_state *s, struct endpoints *out)
+{
+	const struct json *bindings = json_get(json_get(s->inspect, "HostConfig"), "PortBindings");
+
+	out->v = xcalloc(json_count(bindings) + 1, sizeof *out->v);
+	for (const struct json *v = json_first(bindings); v; v = json_next(v)) {
+		unsigned long port = strtoul(json_name(v), NULL, 10);
+		if (port > 0 && port <= UINT16_MAX)
+			out->v[out->n++] = (struct switch_endpoint){ .container_port = (uint16_t)port,
+								     .udp = strstr(json_name(v), "/udp") != NULL };
+	}
+}
+
+int route_drain(struct deployment *d, const struct container_state *old, size_t *left, struct err *err)
+{
+	int64_t deadline_ms = clock_mono_ms() + opt_number(d->context->options, OPT_DRAIN_TIMEOUT);
+	CLEANUP(endpoints_clear) struct endpoints e = { 0 };
+
+	*left = 0;
+	if (!old->running || !strchr(old->address, '.'))
+		return 0;
+	own_ports(old, &e);
+	for (;;) {
+		if (switch_connections(e.v, e.n, old->address, left, err) < 0) {
+			log_debug("%s", err->msg);
+			*left = 1;
+		}
+		if (!*left || clock_mono_ms() >= deadline_ms)
+			break;
+		d->context->last_progress_ms = clock_mono_ms();
+		if (loop_sleep(d->context->loop, DRAIN_STEP_MS, err) < 0)
+			return -1;
+	}
+	if (switch_forget_udp(old->address, err) < 0)
+		log_debug("%s", err->msg);
+	err_clear(err);
+	return 0;
+}
+
+static int where(void *arg, const char *container, char address[46], struct err *err)
+{
+	CLEANUP(container_state_clear) struct container_state state = { 0 };
+	struct deployment *d = arg;
+
+	*address = '\0';
+	if (!*container)
+		return 0;
+	if (container_inspect(d->context->docker, container, &state, err) < 0) {
+		if (err->kind != ERR_NOT_FOUND)
+			return -1;
+		err_clear(err);
+		return 0;
+	}
+	if (state.running)
+		memcpy(address, state.address, sizeof state.address);
+	return 0;
+}
+
+int route_check(struct deployment *d, struct err *err)
+{
+	const char *mended;
+
+	if (switch_check(d->table, where, d, &mended, err) < 0)
+		return -1;
+	if (mended)
+		log_notice("the switch is right again: %s", mended);
+	return 0;
+}
+
+int route_settle(struct deployment *d, struct err *err)
+{
+	CLEANUP(container_state_clear) struct container_state state = { 0 };
+	char target[65];
+
+	if (container_inspect(d->context->docker, d->name, &state, err) < 0)
+		return -1;
+	if (!route_is_switched(&state))
+		return route_leave(d, err);
+	route_target(d, target);
+	if (!state.running || !*state.address || streq(target, state.id))
+		return route_check(d, err); /* one that is restarted has an address later: then the check moves it */
+	log_info("the switch leads to %s", d->name);
+	return lead(d, &state, SWITCH_BUSY_WAITS, err);
+}

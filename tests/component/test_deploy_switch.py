@@ -1,0 +1,233 @@
+"""`berth deploy` by blue-green: both containers run, and clients from everywhere are led to one of them."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from lab import Engine, Registry, images
+from service import Berth, binary, request
+
+PORTS = ("-p", "80:3000", "--drain-timeout", "2s")
+HOST, OUTSIDE = "10.99.0.5", "10.99.0.9"
+PEER = Path(__file__).parent / "switch_peer.py"
+
+
+def check(*argv):
+    return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True, timeout=20).stdout
+
+
+class Outside:
+    """A machine beside the instance."""
+
+    def __init__(self, ns):
+        self.name = f"{ns.name}-out"
+        self.processes = []
+        check("ip", "netns", "add", self.name)
+        check(*ns.enter, "ip", "link", "add", "uplink", "type", "veth", "peer", "eth0", "netns", self.name)
+        check(*ns.enter, "ip", "addr", "add", f"{HOST}/24", "dev", "uplink")
+        check(*ns.enter, "ip", "link", "set", "uplink", "up")
+        for argv in (["addr", "add", f"{OUTSIDE}/24", "dev", "eth0"], ["link", "set", "eth0", "up"]):
+            check("ip", "netns", "exec", self.name, "ip", *argv)
+
+    def load(self, host=HOST, where=None):
+        enter = where or ["nsenter", f"--net=/run/netns/{self.name}", "--"]
+        argv = [*enter, sys.executable, str(PEER), "load", host, "80"]
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.processes.append(process)
+        process.stdout.readline()
+        return process
+
+    def ask(self):
+        return check("ip", "netns", "exec", self.name, sys.executable, str(PEER), "ask", HOST, "80").strip()
+
+    def close(self):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        subprocess.run(["ip", "netns", "del", self.name], stderr=subprocess.DEVNULL, check=False)
+
+
+@pytest.fixture
+def outside(ns):
+    outside = Outside(ns)
+    yield outside
+    outside.close()
+
+
+@pytest.fixture
+def registry(ns):
+    with Registry(ns) as registry:
+        yield registry
+
+
+@pytest.fixture
+def docker(ns):
+    with Engine("docker20") as engine:
+        yield engine.start(ns)
+
+
+@pytest.fixture
+def berth(ns, docker):
+    berth = Berth(ns, docker)
+    yield berth
+    berth.close()
+
+
+@pytest.fixture
+def web(registry):
+    return images.push("webapp:v1", registry, "team/web", "latest")
+
+
+def moved(registry, to="webapp:v2"):
+    return images.push(to, registry, "team/web", "latest")
+
+
+def result(client):
+    client.stdin.close()
+    said = json.loads(client.stdout.readline())
+    return {json.loads(a)["version"] for a in said["answers"]}, said["failures"]
+
+
+def answer(done):
+    assert done.code == 0, done
+    return json.loads(done.out)
+
+
+def deploy(berth, web, *argv):
+    return berth.run("deploy", web, *PORTS, "--json", *argv)
+
+
+def names(docker, *flags):
+    return sorted(docker.docker("ps", *flags, "--format", "{{.Names}}").split())
+
+
+def version(ns, host="127.0.0.1"):
+    return json.loads(request(ns, 80, "/", host=host)[1])["version"]
+
+
+def test_no_request_fails_from_anywhere(ns, docker, berth, registry, web, outside):
+    service = berth.up(web, *PORTS)
+    service.ready()
+    moved(registry)
+    client = outside.load()
+    first = answer(deploy(berth, web))
+    assert result(client) == ({"v1", "v2"}, [])
+    assert first["strategy"] == "blue-green" and first["gap_ms"] < 5000
+    assert names(docker) == ["web"] and version(ns) == version(ns, "::1") == "v2"
+    assert docker.inspect("web")["HostConfig"]["PortBindings"]["3000/tcp"][0]["HostIp"] == "127.0.0.1"
+
+    clients = [outside.load(), outside.load("127.0.0.1", ns.enter), outside.load("::1", ns.enter)]
+    moved(registry, "webapp:v1")
+    second = answer(deploy(berth, web))
+    assert "gap_ms" not in second
+    back = answer(berth.run("rollback", "--name", "web", "--drain-timeout", "2s", "--json"))
+    assert back["strategy"] == "blue-green" and "gap_ms" not in back
+    for client in clients:
+        assert result(client) == ({"v1", "v2"}, [])
+    assert service.health()[0] == 200 and names(docker) == ["web"] and version(ns) == "v2"
+    said = json.loads(berth.run("status", "--name", "web", "--json").out)["switch"]
+    assert said["nat"] == "leads" and said["listening"] and said["container"] == docker.inspect("web")["Id"]
+    assert said["ports"] == ["80:3000/tcp"]
+
+
+def test_a_bad_candidate_costs_no_request(ns, docker, berth, registry, web, outside):
+    service = berth.up(web, *PORTS)
+    service.ready()
+    moved(registry)
+    answer(deploy(berth, web))
+    first = docker.inspect("web")["Id"]
+    clients = [outside.load(), outside.load("127.0.0.1", ns.enter)]
+    done = deploy(berth, web, "-e", "EXIT_AFTER=0", "-e", "EXIT_CODE=7")
+    assert done.code == 1 and "exit code 7" in done.last_line and "ending with 7" in done.err
+    for client in clients:
+        assert result(client) == ({"v2"}, [])
+    assert docker.inspect("web")["Id"] == first and "web-next" not in names(docker, "--all")
+    assert service.health()[0] == 200
+
+
+def kill_when(ns, berth, web, seen, *argv):
+    """Starts a deploy, and kills it as soon as `seen` is true."""
+    process = ns.run(
+        [binary(), "deploy", web, *PORTS, "-v", *argv],
+        env=berth.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stderr:
+        if seen in line:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize("seen", ["starting web-next", "leading clients", "has the clients", "draining"])
+def test_a_killed_deploy_is_ended_by_up(ns, docker, berth, registry, web, outside, seen):
+    service = berth.up(web, *PORTS)
+    service.ready()
+    moved(registry)
+    answer(deploy(berth, web))
+    moved(registry, "webapp:v1")
+    clients = [outside.load(), outside.load("127.0.0.1", ns.enter)]
+    kill_when(ns, berth, web, seen)
+    deadline = time.monotonic() + 10
+    while (names(docker) != ["web"] or "web-next" in names(docker, "--all")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.5)
+    for client in clients:
+        served, failures = result(client)
+        assert failures == [] and served <= {"v1", "v2"}
+    assert names(docker) == ["web"] and set(names(docker, "--all")) <= {"web", "web-prev"}
+    assert service.health()[0] == 200
+    assert json.loads(outside.ask())["version"] == version(ns)
+
+
+def test_up_restarts_and_reboots_into_the_switch(ns, docker, berth, registry, web, outside):
+    berth.up(web, *PORTS).ready()
+    moved(registry)
+    answer(deploy(berth, web))
+    berth.close()
+    client = outside.load()
+    service = berth.up(web, *PORTS)
+    service.ready()
+    assert version(ns) == "v2" and result(client) == ({"v2"}, [])
+    berth.close()
+    for path in berth.run_dir.iterdir():  # a reboot leaves nothing in /run, no rule, and another address
+        if path.is_file():
+            path.unlink()
+    check(*ns.enter, "iptables", "-t", "nat", "-F")
+    check(*ns.enter, "iptables", "-F")
+    docker.docker("restart", "--time", "1", "web")
+    service = berth.up(web, *PORTS)
+    service.ready()
+    assert version(ns) == json.loads(outside.ask())["version"] == "v2"
+
+
+def test_recreate_and_back_to_docker_own_ports(ns, docker, berth, registry, web, outside):
+    service = berth.up(web, *PORTS)
+    service.ready()
+    moved(registry)
+    answer(deploy(berth, web))
+    done = deploy(berth, web, "--strategy", "recreate", "-e", "NEW=1")
+    assert answer(done)["strategy"] == "recreate" and "as --strategy says" in done.err
+    assert version(ns) == json.loads(outside.ask())["version"] == "v2"
+    assert docker.inspect("web")["HostConfig"]["PortBindings"]["3000/tcp"][0]["HostPort"] == "80"
+    assert "BERTH" not in check(*ns.enter, "iptables-save")
+    back = answer(berth.run("rollback", "--name", "web", "--drain-timeout", "2s", "--json"))
+    assert back["strategy"] == "blue-green"
+    assert version(ns) == json.loads(outside.ask())["version"] == "v2" and service.health()[0] == 200
+
+
+def test_down_leaves_no_rule(ns, docker, berth, registry, web, outside):
+    service = berth.up(web, *PORTS)
+    service.ready()
+    moved(registry)
+    answer(deploy(berth, web))
+    service.stop()
+    assert berth.run("down", "--name", "web", "--drain-timeout", "1s").code == 0
+    assert names(docker, "--all") == [] and "BERTH" not in check(*ns.enter, "iptables-save")
