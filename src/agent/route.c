@@ -5,6 +5,7 @@
 #include "base/log.h"
 
 #define DRAIN_STEP_MS 50
+#define DRAIN_SHARE 4 /* each pause is so many times as long as the counting before it: conntrack may be long */
 #define FREE_PATIENCE_MS 5000 /* the listener lets go of its ports within milliseconds */
 #define FREE_STEP_MS 10
 
@@ -158,15 +159,19 @@ int route_drain(struct deployment *d, const struct container_state *old, size_t 
 	if (!old->running || !strchr(old->address, '.'))
 		return 0;
 	own_ports(old, &e);
-	for (;;) {
+	/* None twice: one that the listener was opening is not seen yet. */
+	for (int none = 0; none < 2;) {
+		int64_t began_ms = clock_mono_ms();
 		if (switch_connections(e.v, e.n, old->address, left, err) < 0) {
 			log_debug("%s", err->msg);
 			*left = 1;
 		}
-		if (!*left || clock_mono_ms() >= deadline_ms)
+		none = *left ? 0 : none + 1;
+		int64_t now_ms = clock_mono_ms(), pause_ms = DRAIN_SHARE * (now_ms - began_ms);
+		if (now_ms >= deadline_ms)
 			break;
-		d->context->last_progress_ms = clock_mono_ms();
-		if (loop_sleep(d->context->loop, DRAIN_STEP_MS, err) < 0)
+		d->context->last_progress_ms = now_ms;
+		if (loop_sleep(d->context->loop, pause_ms > DRAIN_STEP_MS ? pause_ms : DRAIN_STEP_MS, err) < 0)
 			return -1;
 	}
 	if (switch_forget_udp(old->address, err) < 0)
