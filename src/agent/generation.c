@@ -95,6 +95,12 @@ static int look_anew(struct err *err)
 	return -1;
 }
 
+/* Podman cannot change the policy of a container that is there. */
+static unsigned int candidate_kind(const struct deployment *d)
+{
+	return docker_info(d->context->docker)->store == DOCKER_STORE_PODMAN ? BODY_SERVES : BODY_CANDIDATE;
+}
+
 /* A container that did not start is of no use to the next run either. */
 static int make_first(struct deployment *d, const struct json *body, struct err *err)
 {
@@ -109,6 +115,15 @@ static int make_first(struct deployment *d, const struct json *body, struct err 
 	if (err->kind != ERR_CANCELLED && container_remove(d->context->docker, d->name, true, &later) < 0)
 		log_err(LOG_LEVEL_WARNING, &later);
 	return -1;
+}
+
+static int take_policy(struct deployment *d, struct err *err)
+{
+	CLEANUP(container_state_clear) struct container_state state = { 0 };
+
+	if (container_inspect(d->context->docker, d->name, &state, err) < 0)
+		return look_anew(err);
+	return generation_set_restart(d, &state, err);
 }
 
 /*
@@ -126,7 +141,7 @@ static int make_instead(struct deployment *d, const struct json *body, struct er
 	    container_rename(docker, d->name, d->prev, err) < 0 || container_rename(docker, d->next, d->name, err) < 0)
 		return look_anew(err);
 	d->replaced = true;
-	return start(d, err);
+	return take_policy(d, err) < 0 ? -1 : start(d, err);
 }
 
 int generation_make(struct deployment *d, const struct acquired *image, const struct container_state *old,
@@ -134,7 +149,7 @@ int generation_make(struct deployment *d, const struct acquired *image, const st
 {
 	CLEANUP(json_freep) struct json *body = NULL;
 
-	if (generation_body(d, image, BODY_SERVES, &body, err) < 0)
+	if (generation_body(d, image, old ? candidate_kind(d) : BODY_SERVES, &body, err) < 0)
 		return -1;
 	return old ? make_instead(d, body, err) : make_first(d, body, err);
 }
@@ -154,10 +169,8 @@ int generation_restore(struct deployment *d, struct err *err)
 int generation_candidate(struct deployment *d, const struct acquired *image, bool switched, struct err *err)
 {
 	CLEANUP(json_freep) struct json *body = NULL;
-	/* Podman cannot change the policy of a container that is there. */
-	unsigned int kind = docker_info(d->context->docker)->store == DOCKER_STORE_PODMAN ? BODY_SERVES : BODY_CANDIDATE;
 
-	if (generation_body(d, image, kind | (switched ? BODY_SWITCHED : 0), &body, err) < 0)
+	if (generation_body(d, image, candidate_kind(d) | (switched ? BODY_SWITCHED : 0), &body, err) < 0)
 		return -1;
 	return create(d, d->next, body, err) < 0 ? look_anew(err) : 0;
 }

@@ -37,13 +37,18 @@ const char *generation_label(const struct container_state *state, const char *la
 	return json_string(json_get(json_get(json_get(state->inspect, "Config"), "Labels"), label));
 }
 
-/* A candidate has never had its own restart policy; what served before has. */
-static bool served_before(const struct container_state *s)
+static bool has_own_policy(const struct container_state *s)
 {
 	const struct json *policy = json_get(json_get(json_get(s->inspect, "HostConfig"), "RestartPolicy"), "Name");
 	const char *now = json_string(policy);
 
 	return now && *now && !streq(now, "no");
+}
+
+/* A candidate has never had its own restart policy, except on Podman; what served before has. */
+static bool served_before(const struct container_state *s)
+{
+	return has_own_policy(s) && s->started_ms > 0;
 }
 
 static int move_name(struct deployment *d, const char *from, const char *to, struct err *err)
@@ -143,7 +148,7 @@ int generation_set_restart(struct deployment *d, const struct container_state *s
 	const struct json *policy = json_get(json_get(state->inspect, "HostConfig"), "RestartPolicy");
 	const char *wanted = generation_label(state, LABEL_RESTART), *now = json_string(json_get(policy, "Name"));
 
-	if (!wanted || served_before(state) || streq(wanted, "no"))
+	if (!wanted || has_own_policy(state) || streq(wanted, "no"))
 		return 0;
 	const char *colon = strchr(wanted, ':');
 	CLEANUP(freep) char *name = xstrndup(wanted, colon ? (size_t)(colon - wanted) : strlen(wanted));
