@@ -92,14 +92,14 @@ static int await_listener(struct rollout *r, struct err *err)
 			log_notice("no `berth up` runs: clients on this host, and by IPv6, are not served");
 			return 0;
 		}
-		if (!*s.listen_problem) {
+		if (route_is_open(&r->new)) {
 			r->out->gap_ms = clock_mono_ms() - r->stopped_ms;
 			log_notice("%.1f s without service for clients on this host and by IPv6: Docker's own ports had to go "
 				   "first, this once", (double)r->out->gap_ms / 1e3);
 			return 0;
 		}
 		if (clock_mono_ms() >= deadline_ms)
-			return err_set(err, ERR_FAILED, "%s", s.listen_problem);
+			return err_set(err, ERR_FAILED, "%s", *s.listen_problem ? s.listen_problem : "the listener is late");
 		if (loop_sleep(d->context->loop, LISTENER_STEP_MS, err) < 0)
 			return -1;
 	}

@@ -78,7 +78,9 @@ int rollout_undo(struct rollout *r, bool at_fault, const struct err *why, struct
 	struct err later;
 
 	log_warning("%s; %s", why->msg,
-		    !r->has_old ? "it is removed" : r->stopped ? "the old container is started again" : "the old container serves on");
+		    !r->has_old	 ? "it is removed"
+		    : r->stopped ? "the old container is started again"
+				 : "the old container serves on");
 	if (at_fault)
 		app_log_show(d->context->docker, r->candidate);
 	if (reach_docker(r, &later) < 0 || clear_away(r, &later) < 0 || (r->stopped && serve_again(r, &later) < 0))

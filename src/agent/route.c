@@ -1,5 +1,8 @@
 #include "agent/route.h"
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
 #include "agent/generation.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -98,6 +101,39 @@ int route_lead(struct deployment *d, const char *name, enum switch_busy busy, st
 	if (container_inspect(d->context->docker, name, &state, err) < 0)
 		return -1;
 	return route_is_switched(&state) ? lead(d, &state, busy, err) : route_leave(d, err);
+}
+
+/* On this host a connection is accepted or refused at once. */
+static bool accepts(const struct switch_endpoint *e)
+{
+	bool v6 = strchr(e->host_ip, ':') != NULL;
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6,
+				    .sin6_port = htons(e->host_port),
+				    .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	struct sockaddr_in four = { .sin_family = AF_INET,
+				    .sin_port = htons(e->host_port),
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	CLEANUP(closep) int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	/* "", 0.0.0.0 and :: are every address, loopback too. */
+	if (v6 && !streq(e->host_ip, "::"))
+		(void)inet_pton(AF_INET6, e->host_ip, &six.sin6_addr);
+	else if (*e->host_ip && !streq(e->host_ip, "0.0.0.0"))
+		(void)inet_pton(AF_INET, e->host_ip, &four.sin_addr);
+	return fd >= 0 && connect(fd, v6 ? (void *)&six : (void *)&four, v6 ? sizeof six : sizeof four) == 0;
+}
+
+bool route_is_open(const struct container_state *s)
+{
+	CLEANUP(endpoints_clear) struct endpoints e = { 0 };
+	struct err ignored; /* it was read when the switch moved there */
+
+	if (parse_label(s, &e, &ignored) < 0)
+		return false;
+	for (size_t i = 0; i < e.n; i++)
+		if (!e.v[i].udp && !accepts(&e.v[i]))
+			return false;
+	return true;
 }
 
 static int read_switch(struct deployment *d, struct switch_state *out, struct err *err)

@@ -29,6 +29,9 @@ int route_leave(struct deployment *d, struct err *err) MUST_CHECK;
 /* The container that the switch leads to: its ID, "" when there is no switch. No program is run. */
 void route_target(struct deployment *d, char id[65]);
 
+/* Somebody accepts connections on each published TCP port of this host. */
+bool route_is_open(const struct container_state *s);
+
 /*
  * Waits until the container's connections are over, at most --drain-timeout, and then lets UDP peers go elsewhere.
  * *left: how many were not over. What cannot be counted is waited for.

@@ -79,7 +79,8 @@ static int take_down(const struct options *o, struct deployment *d, struct err *
 	    deploy_lock_take(&d->deploying, "berth down", wait, d->context->loop, err) < 0)
 		return -1;
 	if (docker_connect(d->context->docker, err) < 0 || remove_container(d, d->next, false, &image, err) < 0 ||
-	    remove_container(d, d->prev, false, &image, err) < 0 || remove_container(d, d->name, true, &image, err) < 0 || route_leave(d, err) < 0)
+	    remove_container(d, d->prev, false, &image, err) < 0 ||
+	    remove_container(d, d->name, true, &image, err) < 0 || route_leave(d, err) < 0)
 		return -1;
 	return opt_flag(o, OPT_PURGE) ? purge(d, image, err) : 0;
 }
