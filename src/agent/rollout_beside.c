@@ -144,8 +144,11 @@ int rollout_beside(struct rollout *r, struct err *err)
 	}
 	r->out->took_ms = clock_mono_ms() - r->began_ms;
 	log_notice("%s is ready, and has the clients", d->name);
-	if (retire_old(r, err) < 0)
-		log_err(LOG_LEVEL_WARNING, err); /* the new one serves: the next berth ends what is left */
+	if (retire_old(r, err) < 0) {
+		log_err(LOG_LEVEL_WARNING, err);
+		if (rollout_reach_docker(r, err) < 0 || rollout_ensure(r, err) < 0)
+			log_err(LOG_LEVEL_WARNING, err); /* the next berth ends what is left */
+	}
 	err_clear(err);
 	return 0;
 }

@@ -33,6 +33,11 @@ int rollout_beside(struct rollout *r, struct err *err) MUST_CHECK;
 int rollout_promote(struct rollout *r, struct err *err) MUST_CHECK;
 int rollout_undo(struct rollout *r, bool at_fault, const struct err *why, struct err *err) MUST_CHECK;
 
+/* Waits for an engine that has gone, whatever signal came; a second one ends it: the next berth mends what is left. */
+int rollout_reach_docker(struct rollout *r, struct err *err) MUST_CHECK;
+/* One truth again, and NAME runs if the service did. */
+int rollout_ensure(struct rollout *r, struct err *err) MUST_CHECK;
+
 /* Decides r->strategy for the options' container; says why when it is recreate. */
 int rollout_choose(struct rollout *r, struct err *err) MUST_CHECK;
 

@@ -27,8 +27,7 @@ void rollout_record(struct rollout *r, const char *failure)
 		log_err(LOG_LEVEL_WARNING, &noted); /* history only */
 }
 
-/* A second signal ends it: the next berth mends what is left. */
-static int reach_docker(struct rollout *r, struct err *err)
+int rollout_reach_docker(struct rollout *r, struct err *err)
 {
 	loop_uncancel(r->d->context->loop);
 	if (docker_connect(r->d->context->docker, err) == 0)
@@ -36,22 +35,24 @@ static int reach_docker(struct rollout *r, struct err *err)
 	return docker_wait(r->d->context->docker, ROLLOUT_PATIENCE_MS, err);
 }
 
-/* Whatever became of the steps until now: one truth again, and the candidate gone, or stopped if it was NAME-prev. */
+/* The candidate gone, or stopped if it was NAME-prev, and its clients back before that. */
 static int clear_away(struct rollout *r, struct err *err)
 {
-	/* Clients first: the candidate may have them. */
-	if (r->moved && route_settle(r->d, err) < 0)
-		return -1;
-	if (!r->back && container_remove(r->d->context->docker, r->new.id, true, err) < 0) {
+	if (r->moved && route_settle(r->d, err) < 0) {
 		if (err->kind != ERR_NOT_FOUND)
 			return -1;
-		err_clear(err);
+		err_clear(err); /* the names were moving: then the new one serves, and they follow it */
+		return 0;
 	}
-	enum generation_found found;
-	CLEANUP(container_state_clear) struct container_state state = { 0 };
-	return generation_find(r->d, &found, &state, err);
+	if (r->back || container_remove(r->d->context->docker, r->new.id, true, err) == 0)
+		return 0;
+	if (err->kind != ERR_NOT_FOUND)
+		return -1;
+	err_clear(err);
+	return 0;
 }
 
+/* What was stopped to make room, or has ended with dockerd meanwhile. */
 static int serve_again(struct rollout *r, struct err *err)
 {
 	struct deployment *d = r->d;
@@ -60,15 +61,30 @@ static int serve_again(struct rollout *r, struct err *err)
 
 	if (candidate_ready(d, d->name, &ready, &why, err) < 0)
 		return -1;
-	r->out->gap_ms = clock_mono_ms() - r->stopped_ms;
 	if (!ready) {
 		*err = why;
-		return err_wrap(err, "the old container");
+		return err_wrap(err, "it had served before");
 	}
 	if (route_settle(d, err) < 0)
 		return -1;
-	log_notice("the old container serves again; %.1f s without service", (double)r->out->gap_ms / 1e3);
+	if (!r->stopped) {
+		log_notice("%s serves again", d->name);
+		return 0;
+	}
+	r->out->gap_ms = clock_mono_ms() - r->stopped_ms;
+	log_notice("%s serves again; %.1f s without service", d->name, (double)r->out->gap_ms / 1e3);
 	return 0;
+}
+
+int rollout_ensure(struct rollout *r, struct err *err)
+{
+	CLEANUP(container_state_clear) struct container_state state = { 0 };
+	enum generation_found found;
+
+	if (generation_find(r->d, &found, &state, err) < 0)
+		return -1;
+	bool down = found != GENERATION_NONE && !state.running && !state.restarting;
+	return down && (r->old.running || r->old.restarting) ? serve_again(r, err) : 0;
 }
 
 /* Returns -1 with what it was about, as a failure for good. */
@@ -83,7 +99,7 @@ int rollout_undo(struct rollout *r, bool at_fault, const struct err *why, struct
 				 : "the old container serves on");
 	if (at_fault)
 		app_log_show(d->context->docker, r->candidate);
-	if (reach_docker(r, &later) < 0 || clear_away(r, &later) < 0 || (r->stopped && serve_again(r, &later) < 0))
+	if (rollout_reach_docker(r, &later) < 0 || clear_away(r, &later) < 0 || rollout_ensure(r, &later) < 0)
 		log_err(LOG_LEVEL_ERROR, &later);
 	if (at_fault)
 		rollout_record(r, why->msg);
@@ -111,7 +127,7 @@ int rollout_promote(struct rollout *r, struct err *err)
 	if (generation_promote(r->d, r->back, r->has_old, err) == 0)
 		return 0;
 	struct err why = *err;
-	if (why.kind == ERR_CANCELLED || reach_docker(r, err) < 0 || generation_find(r->d, &found, &state, err) < 0 ||
+	if (why.kind == ERR_CANCELLED || rollout_reach_docker(r, err) < 0 || generation_find(r->d, &found, &state, err) < 0 ||
 	    !streq(state.id, r->new.id)) {
 		*err = why;
 		return -1;
