@@ -152,18 +152,20 @@ def test_a_bad_candidate_costs_no_request(ns, docker, berth, registry, web, outs
 def kill_when(ns, berth, web, seen, *argv):
     """Starts a deploy, and kills it as soon as `seen` is true."""
     process = ns.run(
-        [binary(), "deploy", web, *PORTS, "-v", *argv],
+        [binary(), "deploy", web, *PORTS, *argv],
         env=berth.env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
+    said = []
     for line in process.stderr:
+        said.append(line)
         if seen in line:
             break
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL, "".join(said)
 
 
 @pytest.mark.parametrize("seen", ["starting web-next", "leading clients", "has the clients", "draining"])
