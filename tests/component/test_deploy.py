@@ -10,6 +10,8 @@ from lab import Engine, Registry, images
 from service import Berth, binary, request
 
 PORTS = ("-p", "80:3000")
+BAD = ("--", "sh", "-c", "echo ending with 7 >&2; exit 7")
+RECREATE = ("--strategy", "recreate")
 LABEL = "io.berth.digest"
 
 
@@ -56,7 +58,7 @@ def answer(done):
 
 
 def deploy(berth, web, *argv, **kwargs):
-    return berth.run("deploy", web, *PORTS, "--json", *argv, **kwargs)
+    return berth.run("deploy", web, *PORTS, *RECREATE, "--json", *argv, **kwargs)
 
 
 def digest(docker, name="web"):
@@ -108,18 +110,17 @@ def test_a_bad_candidate_changes_nothing_and_is_not_tried_again(ns, docker, bert
     else:
         answer(deploy(berth, web))
     first = docker.inspect("web")["Id"]
-    bad = ("-e", "EXIT_AFTER=0", "-e", "EXIT_CODE=7")
     moved(registry)
-    done = deploy(berth, web, *bad)
+    done = deploy(berth, web, *BAD)
     assert done.code == 1
     assert "exit code 7" in done.last_line and "ending with 7" in done.err
     assert docker.inspect("web")["Id"] == first and version(ns) == "v1" and names(docker) == ["web"]
 
     registry.forget_requests()
-    again = deploy(berth, web, *bad)
+    again = deploy(berth, web, *BAD)
     assert again.code == 1 and "--force" in again.last_line
     assert docker.inspect("web")["Id"] == first
-    assert deploy(berth, web, "--force", *bad).code == 1
+    assert deploy(berth, web, "--force", *BAD).code == 1
     if service:
         service.ready()
     assert answer(deploy(berth, web))["strategy"] == "recreate"
@@ -136,7 +137,7 @@ def test_one_at_a_time(ns, docker, berth, registry, web):
     answer(deploy(berth, web))
     moved(registry)
     slow = ns.run(
-        [binary(), "deploy", web, *PORTS, "-e", "START_DELAY=3"],
+        [binary(), "deploy", web, *PORTS, *RECREATE, "-e", "START_DELAY=3"],
         env=berth.env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -162,7 +163,7 @@ def test_killed_while_the_candidate_starts(ns, docker, berth, registry, web, up)
     first = docker.inspect("web")["Id"]
     moved(registry)
     slow = ns.run(
-        [binary(), "deploy", web, *PORTS, "-e", "START_DELAY=30"],
+        [binary(), "deploy", web, *PORTS, *RECREATE, "-e", "START_DELAY=30"],
         env=berth.env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -218,7 +219,7 @@ def test_status_tells_of_both_generations_and_of_what_failed(ns, docker, berth, 
     first = answer(deploy(berth, web))
     moved(registry)
     second = answer(deploy(berth, web))
-    assert deploy(berth, web, "-e", "EXIT_AFTER=0").code == 1
+    assert deploy(berth, web, *BAD).code == 1
     said = json.loads(berth.run("status", "--name", "web", "--json").out)
     assert said["digest"] == second["digest"] and said["previous"]["digest"] == first["digest"]
     assert said["previous"]["state"] == "exited" and "candidate" not in said and "deploying" not in said

@@ -141,7 +141,7 @@ def test_a_bad_candidate_costs_no_request(ns, docker, berth, registry, web, outs
     answer(deploy(berth, web))
     first = docker.inspect("web")["Id"]
     clients = [outside.load(), outside.load("127.0.0.1", ns.enter)]
-    done = deploy(berth, web, "-e", "EXIT_AFTER=0", "-e", "EXIT_CODE=7")
+    done = deploy(berth, web, "--", "sh", "-c", "echo ending with 7 >&2; exit 7")
     assert done.code == 1 and "exit code 7" in done.last_line and "ending with 7" in done.err
     for client in clients:
         assert result(client) == ({"v2"}, [])
