@@ -21,7 +21,7 @@ SEED = int(os.environ.get("BERTH_KILL_SEED", "1"))
 ABOVE_ALL = 90  # s: longer than any recovery here, with two cores shared
 
 # What berth leaves in --run-dir besides its lock: locks that nobody holds, and where the switch leads.
-KEPT = ("deploying", "web.listener", "web.listener.lock", "web.switch", "web.switch.lock")
+KEPT = ("deploying", "switch")
 
 PHASES = ("connect", "find", "resolve", "upload", "commit", "replace", "create", "start", "probe")
 
