@@ -85,7 +85,7 @@ bool conntrack_parse(const void *attributes, size_t len, struct conntrack_flow *
 
 bool conntrack_alive(const struct conntrack_flow *f)
 {
-	return f->proto == IPPROTO_TCP && f->tcp_state >= TCP_CONNTRACK_SYN_RECV &&
+	return f->proto == IPPROTO_TCP && f->tcp_state >= TCP_CONNTRACK_SYN_SENT &&
 	       f->tcp_state <= TCP_CONNTRACK_CLOSE_WAIT;
 }
 

@@ -25,7 +25,7 @@ struct conntrack_flow {
 	size_t original_len;
 };
 
-/* True while the connection can still carry data: from the answer to the SYN to the second FIN. Pure. */
+/* True while the connection carries data or soon may: from the SYN to the second FIN. Pure. */
 bool conntrack_alive(const struct conntrack_flow *flow);
 
 /* The attributes of one entry, behind the nfgenmsg; false when it lacks one or is malformed. Pure. */

@@ -15,6 +15,8 @@ struct socket_line {
 };
 
 #define SOCKET_ESTABLISHED 1
+#define SOCKET_SYN_SENT 2
+#define SOCKET_FIN_WAIT1 4
 #define SOCKET_FIN_WAIT2 5
 #define SOCKET_CLOSE_WAIT 8
 #define SOCKET_LISTEN 10

@@ -57,7 +57,8 @@ static void take_flow(void *arg, const struct conntrack_flow *flow)
 static void take_socket(void *arg, const struct socket_line *line)
 {
 	struct peers *p = arg;
-	bool alive = line->state == SOCKET_ESTABLISHED || line->state == SOCKET_FIN_WAIT2 ||
+	bool alive = line->state == SOCKET_ESTABLISHED || line->state == SOCKET_SYN_SENT ||
+		     line->state == SOCKET_FIN_WAIT1 || line->state == SOCKET_FIN_WAIT2 ||
 		     line->state == SOCKET_CLOSE_WAIT;
 
 	/* Without an inode nobody holds it any more: the kernel only waits for a late FIN. */

@@ -94,7 +94,8 @@ static void test_alive(void **state)
 		uint8_t proto, tcp_state;
 		bool alive;
 	} cases[] = {
-		{ "SYN unanswered", IPPROTO_TCP, TCP_CONNTRACK_SYN_SENT, false },
+		{ "no state yet", IPPROTO_TCP, TCP_CONNTRACK_NONE, false },
+		{ "SYN unanswered", IPPROTO_TCP, TCP_CONNTRACK_SYN_SENT, true },
 		{ "SYN answered", IPPROTO_TCP, TCP_CONNTRACK_SYN_RECV, true },
 		{ "established", IPPROTO_TCP, TCP_CONNTRACK_ESTABLISHED, true },
 		{ "first FIN", IPPROTO_TCP, TCP_CONNTRACK_FIN_WAIT, true },
