@@ -9,10 +9,10 @@
 
 #include "base/mem.h"
 
-/* A pipe's usual capacity. */
-#define SPLICE_BYTES (64 * KIB)
-/* One connection's turn: 1 MiB, then others have theirs. */
-#define SPLICES_PER_TURN 16
+/* A pipe of the usual 64 KiB has 16 places, and what comes from a socket fills each with some KiB only. */
+#define SPLICE_BYTES (256 * KIB)
+/* One connection's turn, fills and drains: 1 MiB, then others have theirs. */
+#define SPLICES_PER_TURN 8
 /* Kept for reuse between bursts. */
 #define SPARE_PIPES_MAX 64
 /* SYNs again after 1, 2 and 4 s: a container that does not answer for 7 s is not there. */
@@ -75,8 +75,12 @@ size_t relays_count(const struct relays *r)
 
 static bool take_pipe(struct relays *r, int out[2])
 {
-	if (!r->n_spare)
-		return pipe2(out, O_CLOEXEC | O_NONBLOCK) == 0;
+	if (!r->n_spare) {
+		if (pipe2(out, O_CLOEXEC | O_NONBLOCK) < 0)
+			return false;
+		(void)fcntl(out[1], F_SETPIPE_SZ, (int)SPLICE_BYTES); /* less is allowed too: pipe(7) */
+		return true;
+	}
 	memcpy(out, r->spare[--r->n_spare], sizeof r->spare[0]);
 	return true;
 }

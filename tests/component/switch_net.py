@@ -1,5 +1,6 @@
 """The switch in a network of its own: a host with a bridge as Docker makes it, two containers, a client outside."""
 
+import contextlib
 import itertools
 import os
 import select
@@ -159,7 +160,8 @@ class Net:
         for process in reversed(self.processes):
             process.kill()
             process.wait()
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # what it was told and never read
+                process.stdin.close()
             process.stdout.close()
         for role in ("host", "outside", "neighbour", *CONTAINERS):
             subprocess.run(["ip", "netns", "del", self.name(role)], stderr=subprocess.DEVNULL, check=False)
