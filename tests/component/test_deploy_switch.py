@@ -232,3 +232,17 @@ def test_down_leaves_no_rule(ns, docker, berth, registry, web, outside):
     service.stop()
     assert berth.run("down", "--name", "web", "--drain-timeout", "1s").code == 0
     assert names(docker, "--all") == [] and "BERTH" not in check(*ns.enter, "iptables-save")
+
+
+def test_deploys_one_after_the_other_under_load(ns, docker, berth, registry, web, outside):
+    service = berth.up(web, *PORTS)
+    service.ready()
+    answer(deploy(berth, web, "--force"))
+    clients = [outside.load(), outside.load("127.0.0.1", ns.enter)]
+    for number in range(6):
+        moved(registry, ("webapp:v2", "webapp:v1")[number % 2])
+        done = answer(deploy(berth, web))
+        assert done["strategy"] == "blue-green" and not done["current"]
+    for client in clients:
+        assert result(client) == ({"v1", "v2"}, [])
+    assert service.health()[0] == 200 and names(docker) == ["web"]
