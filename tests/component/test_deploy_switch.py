@@ -246,3 +246,66 @@ def test_deploys_one_after_the_other_under_load(ns, docker, berth, registry, web
     for client in clients:
         assert result(client) == ({"v1", "v2"}, [])
     assert service.health()[0] == 200 and names(docker) == ["web"]
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_dockerd_dies_while_a_candidate_starts(ns, docker, berth, registry, web, outside, up):
+    service = berth.up(web, *PORTS)
+    service.ready()
+    moved(registry)
+    answer(deploy(berth, web))
+    first = docker.inspect("web")["Id"]
+    if not up:
+        service.stop()
+    process = ns.run(
+        [binary(), "deploy", web, *PORTS, "-e", "START_DELAY=20"],
+        env=berth.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stderr:
+        if "starting web-next" in line:
+            break
+    time.sleep(0.5)
+    docker.kill()
+    docker.start()
+    said = process.stderr.read()
+    assert process.wait(60) == 1, said
+    if not up:
+        service = berth.up(web, *PORTS)
+    service.ready()
+    assert docker.inspect("web")["Id"] == first, said
+    assert names(docker) == ["web"] and "web-next" not in names(docker, "--all")
+    assert json.loads(outside.ask())["version"] == version(ns) == "v2"
+
+
+BAD = {
+    "ends": (("--", "sh", "-c", "exit 7"), "exit code 7"),
+    "ends without a fault": (("--", "true"), "exit code 0"),
+    "is never ready": (("-e", "X=1", "--probe", "tcp://:9", "--ready-timeout", "1s"), "not ready within 1 s"),
+    "has no such user": (("--user", "nobody-here"), "check --user"),
+    "has no such command": (("--entrypoint", "/nothing"), "is the command in the image?"),
+    "has no such log driver": (("--log-driver", "nonsense"), "nonsense"),
+    "wants too much memory": (("--memory", "900g"), "--strategy recreate needs"),
+}
+
+
+def test_no_kind_of_bad_candidate_costs_a_request(ns, docker, berth, registry, web, outside):
+    service = berth.up(web, *PORTS)
+    service.ready()
+    moved(registry)
+    answer(deploy(berth, web))
+    first = docker.inspect("web")["Id"]
+    client = outside.load()
+    for kind, (argv, said) in BAD.items():
+        done = deploy(berth, web, *argv)
+        assert done.code == 1 and said in done.last_line, f"{kind}: {done}"
+        assert docker.inspect("web")["Id"] == first and "web-next" not in names(docker, "--all"), kind
+    done = berth.run("deploy", web.replace("latest", "none"), *PORTS)
+    assert done.code == 1, done
+    assert result(client) == ({"v2"}, [])
+    assert service.health()[0] == 200
+    shown = json.loads(berth.run("status", "--name", "web", "--json").out)
+    assert shown["status"] == "ready" and shown["last_failure"]["failure"]
