@@ -309,3 +309,67 @@ def test_no_kind_of_bad_candidate_costs_a_request(ns, docker, berth, registry, w
     assert service.health()[0] == 200
     shown = json.loads(berth.run("status", "--name", "web", "--json").out)
     assert shown["status"] == "ready" and shown["last_failure"]["failure"]
+
+
+SLOW = """
+import socket, sys
+with socket.create_connection((sys.argv[1], 80), timeout=20) as s:
+    s.sendall(b"GET / HTTP/1.0\\r\\n")
+    print("begun", flush=True)
+    sys.stdin.readline()
+    s.sendall(b"\\r\\n")
+    print(b"".join(iter(lambda: s.recv(4096), b"")).decode().splitlines()[-1], flush=True)
+"""
+
+
+def test_a_request_that_straddles_the_switch_ends_on_the_old_version(ns, docker, berth, registry, web, outside):
+    berth.up(web, *PORTS).ready()
+    answer(deploy(berth, web, "--force"))
+    moved(registry)
+    enters = [["nsenter", f"--net=/run/netns/{outside.name}", "--"], ns.enter]
+    slow = []
+    for enter, host in zip(enters, (HOST, "127.0.0.1"), strict=True):
+        argv = [*enter, sys.executable, "-c", SLOW, host]
+        slow.append(subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        assert slow[-1].stdout.readline() == "begun\n"
+    process = ns.run(
+        [binary(), "deploy", web, "-p", "80:3000", "--drain-timeout", "20s"],
+        env=berth.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 10
+    while version(ns) != "v2" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1)
+    assert process.poll() is None and names(docker) == ["web", "web-prev"]
+    for one in slow:
+        said, _ = one.communicate("now\n", timeout=20)
+        assert json.loads(said)["version"] == "v1"
+    assert process.wait(10) == 0 and names(docker) == ["web"]
+
+
+def test_up_restarts_while_another_deploys(ns, docker, berth, registry, web, outside):
+    service = berth.up(web, *PORTS)
+    service.ready()
+    answer(deploy(berth, web, "--force"))
+    moved(registry)
+    process = ns.run(
+        [binary(), "deploy", web, *PORTS, "-e", "START_DELAY=5"],
+        env=berth.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 10
+    while "web-next" not in names(docker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    service.stop()
+    service = berth.up(web, *PORTS)
+    service.ready(timeout=2)
+    assert version(ns) == "v1" and process.poll() is None
+    assert process.wait(20) == 0
+    time.sleep(1.2)
+    assert service.health()[0] == 200 and names(docker) == ["web"]
+    assert version(ns) == version(ns, "::1") == json.loads(outside.ask())["version"] == "v2"
