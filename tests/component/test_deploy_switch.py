@@ -373,3 +373,42 @@ def test_up_restarts_while_another_deploys(ns, docker, berth, registry, web, out
     time.sleep(1.2)
     assert service.health()[0] == 200 and names(docker) == ["web"]
     assert version(ns) == version(ns, "::1") == json.loads(outside.ask())["version"] == "v2"
+
+
+@pytest.mark.parametrize("seen, code, serves", [("starting web-next", 1, "v1"), ("draining", 0, "v2")])
+def test_sigterm_ends_a_deploy_one_way_or_the_other(ns, docker, berth, registry, web, outside, seen, code, serves):
+    service = berth.up(web, *PORTS)
+    service.ready()
+    answer(deploy(berth, web, "--force"))
+    moved(registry)
+    client = outside.load()
+    process = ns.run(
+        [binary(), "deploy", web, "-p", "80:3000", "-e", f"START_DELAY={3 * code}"],
+        env=berth.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stderr:
+        if seen in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    said = process.stderr.read()
+    assert process.wait(10) == code, said
+    versions, failures = result(client)
+    assert failures == [] and versions <= {"v1", "v2"}
+    assert names(docker) == ["web"] and "web-next" not in names(docker, "--all")
+    assert version(ns) == serves and service.health()[0] == 200
+
+
+def test_up_with_options_that_do_not_work_goes_back_to_the_switch(ns, docker, berth, registry, web, outside):
+    berth.up(web, *PORTS).ready()
+    answer(deploy(berth, web, "--force"))
+    first = docker.inspect("web")["Id"]
+    berth.close()
+    service = berth.up(web, *PORTS, "--restart", "no", "--", "sh", "-c", "exit 3")
+    service.wait_line("going back")
+    service.ready()
+    assert docker.inspect("web")["Id"] == first and names(docker, "--all") == ["web"]
+    assert version(ns) == version(ns, "::1") == json.loads(outside.ask())["version"] == "v1"
