@@ -412,3 +412,21 @@ def test_up_with_options_that_do_not_work_goes_back_to_the_switch(ns, docker, be
     service.ready()
     assert docker.inspect("web")["Id"] == first and names(docker, "--all") == ["web"]
     assert version(ns) == version(ns, "::1") == json.loads(outside.ask())["version"] == "v1"
+
+
+def test_up_minds_the_switch(ns, docker, berth, registry, web, outside):
+    service = berth.up(web, *PORTS)
+    service.ready()
+    answer(deploy(berth, web, "--force"))
+    check(*ns.enter, "iptables", "-t", "nat", "-F")
+    service.wait_line("the rules were missing or changed", 5)
+    assert json.loads(outside.ask())["version"] == "v1"
+    before = docker.inspect("web")["NetworkSettings"]["IPAddress"]
+    docker.docker("stop", "--time", "1", "web")
+    for other in ("one", "two", "three"):  # one of them takes the address
+        docker.docker("run", "--detach", "--name", other, web, "sleep", "60")
+    docker.docker("start", "web")
+    assert docker.inspect("web")["NetworkSettings"]["IPAddress"] != before
+    service.wait_line("another address", 5)
+    service.ready()
+    assert version(ns) == json.loads(outside.ask())["version"] == "v1"
