@@ -131,7 +131,7 @@ def test_v_is_volume_for_up_and_verbose_elsewhere():
 def test_manual_names_the_variable_of_each_option():
     for flag, (_, text, takers, _) in options_in_manual().items():
         variable = re.search(r"Variable: \.BR (\w+) \.", text)
-        if variable and flag not in ("docker-host", ""):
+        if variable and flag not in ("docker-host", "containerd-socket", ""):
             assert variable.group(1) == "BERTH_" + flag.upper().replace("-", "_")
         assert variable or takers <= {"status", "pull", "version", "help"} or flag == "help", flag
 
