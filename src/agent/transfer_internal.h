@@ -27,7 +27,7 @@ struct transfer {
 	struct store_session *session;
 	struct lane *lanes;
 	size_t n;
-	size_t workers_max; /* at the same time; a store that is streamed to has one that is fed */
+	size_t workers_max; /* at work at the same time; a store that is streamed to has one that is fed */
 	size_t landed;      /* layers below are the engine's, or were left out */
 	bool pumping, again, failed;
 	bool choked;        /* the worker of that layer could not read it; err says why */

@@ -156,6 +156,17 @@ static size_t workers_running(const struct transfer *t)
 }
 
 /*
+ * Workers beyond those at work, which wait in their jails for their turn: to make a jail is mostly to wait for the kernel, and
+ * layers can be small.
+ */
+#define WORKERS_AHEAD 4
+
+static bool may_start(const struct transfer *t)
+{
+	return workers_running(t) < t->workers_max + WORKERS_AHEAD;
+}
+
+/*
  * Lowest first, as the blobs come and as the store will take them. No worker starts before one of each lower layer, even if
  * bytes of that are late: they will fill the blobs' buffer, and it has to be read then.
  */
@@ -164,17 +175,21 @@ static int feed_side_by_side(struct transfer *t)
 	bool moved_any;
 
 	do {
-		bool may_start = true;
+		bool have_all_below = true;
+		size_t working = 0;
 		moved_any = false;
 		for (size_t i = 0; i < t->n; i++) {
-			if (t->req->skip[i] || t->lanes[i].ended ||
-			    (!t->lanes[i].worker && (!may_start || workers_running(t) >= t->workers_max)))
+			const struct lane *lane = &t->lanes[i];
+			if (t->req->skip[i])
+				continue;
+			working += lane->worker && worker_busy(lane->worker);
+			if (lane->ended || (lane->worker ? working > t->workers_max : !have_all_below || !may_start(t)))
 				continue;
 			int moved = step(t, i);
 			if (moved < 0)
 				return -1;
 			moved_any |= moved > 0;
-			may_start &= t->lanes[i].worker != NULL;
+			have_all_below &= lane->worker != NULL;
 		}
 	} while (moved_any);
 	return 0;

@@ -42,7 +42,7 @@ void docker_free(struct docker *d);
 void docker_set_containerd(struct docker *d, const char *socket);
 
 /*
- * /_ping, /version, /info. The socket not there, or refused: ERR_NETWORK (retryable), with a
+ * /_ping, /version where the ping does not tell enough, /info. The socket not there, or refused: ERR_NETWORK (retryable), with a
  * hint ("install docker" when there is neither a socket nor a dockerd or podman binary in PATH and the usual
  * places; then not retryable: ERR_NOT_FOUND). A socket we may not open: ERR_DENIED. The engine's oldest API
  * newer than ours: ERR_PROTOCOL.

@@ -197,6 +197,7 @@ static int read_info(const struct json *info, struct docker_info *out, struct er
 	if (json_opt_int(info, "NCPU", 0, INT32_MAX, &out->n_cpu, err) < 0 ||
 	    json_opt_int(info, "MemTotal", 0, INT64_MAX, &out->mem_bytes, err) < 0)
 		return -1;
+	copy(out->version, sizeof out->version, json_get(info, "ServerVersion"));
 	copy(out->driver, sizeof out->driver, json_get(info, "Driver"));
 	copy(out->root_dir, sizeof out->root_dir, json_get(info, "DockerRootDir"));
 	copy(out->containerd_address, sizeof out->containerd_address,
@@ -209,13 +210,37 @@ static int read_info(const struct json *info, struct docker_info *out, struct er
 	return 0;
 }
 
+/*
+ * The ping's headers tell enough of an engine that is no newer than berth. /version takes dockerd 10 ms: it runs other
+ * programs to ask them for theirs.
+ */
+static int learn_version(struct docker *d, const struct http_response *ping, int64_t deadline_ms,
+			 struct docker_info *found, struct err *err)
+{
+	CLEANUP(json_freep) struct json *version = NULL;
+	CLEANUP(freep) char *api = http_header_get(ping, "api-version");
+	CLEANUP(freep) char *libpod = http_header_get(ping, "libpod-api-version");
+	const struct version ours = { DOCKER_API_MAX_MAJOR, DOCKER_API_MAX_MINOR };
+	const char *oldest = NULL, *newest = NULL;
+	struct version max;
+
+	if (!api || parse_version(api, &max) < 0 || newer(max, ours)) {
+		if (get_json(d, "/version", true, deadline_ms, &version, err) < 0)
+			return -1;
+		if (json_opt_str(version, "ApiVersion", &newest, err) < 0 ||
+		    json_opt_str(version, "MinAPIVersion", &oldest, err) < 0)
+			return docker_transport_error(err);
+	}
+	if (libpod || is_podman(version))
+		found->store = DOCKER_STORE_PODMAN;
+	return negotiate(d, api ? api : newest, oldest, found->api, err);
+}
+
 static int connect_by(struct docker *d, int64_t deadline_ms, struct err *err)
 {
 	CLEANUP(http_response_free) struct http_response ping = { 0 };
-	CLEANUP(json_freep) struct json *version = NULL;
 	CLEANUP(json_freep) struct json *info = NULL;
 	struct docker_info found = { .store = DOCKER_STORE_CLASSIC };
-	const char *oldest = NULL, *newest = NULL;
 
 	if (d->socket && probe_socket(d->socket, err) < 0)
 		return -1;
@@ -225,18 +250,8 @@ static int connect_by(struct docker *d, int64_t deadline_ms, struct err *err)
 			err->retryable = true;
 		return -1;
 	}
-	CLEANUP(freep) char *api = http_header_get(&ping, "api-version");
-	CLEANUP(freep) char *libpod = http_header_get(&ping, "libpod-api-version");
-	if (get_json(d, "/version", true, deadline_ms, &version, err) < 0)
+	if (learn_version(d, &ping, deadline_ms, &found, err) < 0)
 		return -1;
-	if (json_opt_str(version, "ApiVersion", &newest, err) < 0 ||
-	    json_opt_str(version, "MinAPIVersion", &oldest, err) < 0)
-		return docker_transport_error(err);
-	if (negotiate(d, api ? api : newest, oldest, found.api, err) < 0)
-		return -1;
-	copy(found.version, sizeof found.version, json_get(version, "Version"));
-	if (libpod || is_podman(version))
-		found.store = DOCKER_STORE_PODMAN;
 
 	CLEANUP(freep) char *path = xasprintf("/v%s/info", found.api);
 	if (get_json(d, path, true, deadline_ms, &info, err) < 0)

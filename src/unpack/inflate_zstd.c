@@ -13,11 +13,12 @@
 #define FRAME_MAGIC 0xfd2fb528u
 #define SKIPPABLE_MAGIC 0x184d2a50u /* and 15 more: RFC 8878 §3.1.2 */
 #define MAGIC_BYTES 4
+#define HEADER_MAX_BYTES 18 /* RFC 8878 §3.1.1, with the magic number */
 
 struct zstd {
 	ZSTD_DCtx *ctx;
 	uint8_t magic[MAGIC_BYTES];
-	size_t magic_len;  /* of the frame that begins; MAGIC_BYTES: we are inside it */
+	size_t seen;       /* of the frame's first bytes; HEADER_MAX_BYTES: we are well inside it */
 	uint64_t frames;   /* whole ones */
 };
 
@@ -60,7 +61,7 @@ static int frame(struct zstd *z, ZSTD_inBuffer *in, const struct inflate_output 
 			return zstd_error(code, err);
 		if (!code) {
 			z->frames++;
-			z->magic_len = 0;
+			z->seen = 0;
 			return 0;
 		}
 		if (in->pos == in->size && piece.pos < piece.size)
@@ -78,6 +79,28 @@ static int check_magic(const struct zstd *z, struct err *err)
 	return err_set(err, ERR_REFUSED, z->frames ? "zstd: bytes behind the last frame" : "zstd: bad magic number");
 }
 
+/*
+ * Behind the magic number, a frame's first bytes go one by one. For when its header is complete and its output would fit,
+ * libzstd looks whether the input holds a whole frame, and takes what it was called with for the start of that: the rest of
+ * a header may look like a frame.
+ */
+static int head(struct zstd *z, uint8_t byte, const struct inflate_output *out, struct err *err)
+{
+	ZSTD_inBuffer in = { &byte, 1, 0 };
+
+	if (z->seen < MAGIC_BYTES) {
+		z->magic[z->seen++] = byte;
+		if (z->seen < MAGIC_BYTES)
+			return 0;
+		if (check_magic(z, err) < 0)
+			return -1;
+		in = (ZSTD_inBuffer){ z->magic, MAGIC_BYTES, 0 };
+	} else {
+		z->seen++;
+	}
+	return frame(z, &in, out, err);
+}
+
 static int zstd_feed(void *state, const uint8_t *bytes, size_t len, const struct inflate_output *out,
 		     struct err *err)
 {
@@ -85,16 +108,8 @@ static int zstd_feed(void *state, const uint8_t *bytes, size_t len, const struct
 	ZSTD_inBuffer in = { bytes, len, 0 };
 
 	while (in.pos < in.size) {
-		if (z->magic_len < MAGIC_BYTES) {
-			z->magic[z->magic_len++] = bytes[in.pos++];
-			if (z->magic_len < MAGIC_BYTES)
-				continue;
-			ZSTD_inBuffer start = { z->magic, MAGIC_BYTES, 0 };
-			if (check_magic(z, err) < 0 || frame(z, &start, out, err) < 0)
-				return -1;
-			continue;
-		}
-		if (frame(z, &in, out, err) < 0)
+		int result = z->seen < HEADER_MAX_BYTES ? head(z, bytes[in.pos++], out, err) : frame(z, &in, out, err);
+		if (result < 0)
 			return -1;
 	}
 	return 0;
@@ -104,7 +119,7 @@ static int zstd_end(void *state, struct err *err)
 {
 	const struct zstd *z = state;
 
-	if (z->frames && !z->magic_len)
+	if (z->frames && !z->seen)
 		return 0;
 	return err_set(err, ERR_REFUSED, "zstd: truncated");
 }

@@ -31,6 +31,11 @@ def ranges(requests):
     return [r.range and r.range[0] for r in requests]
 
 
+def manifests(registry):
+    """berth's own requests; the engine has one, too, to learn the digest of what it was given."""
+    return [r for r in registry.matching("GET", "/manifests/") if r.header("User-Agent", "").startswith("berth")]
+
+
 class Target:
     """A registry with a fresh image, and the server that has its first layer's bytes."""
 
@@ -94,8 +99,8 @@ class TestCut:
             target.registry.on("GET", path, fault, nth=1)
         with scene.gains(target.document, target.reference):
             scene.pull(target.reference).succeeded()
-        for path in paths:
-            assert len(target.registry.matching("GET", path)) <= 2
+        assert len(manifests(target.registry)) <= 2
+        assert len(target.registry.matching("GET", paths[1])) <= 2
 
     def test_a_byte_at_a_time(self, scene, target):
         """Cut after every thousand bytes: progress is progress."""
@@ -335,7 +340,7 @@ class TestOverload:
         target.on(faults.overloaded(503, value), nth=1)
         with scene.gains(target.document, target.reference):
             scene.pull(target.reference).succeeded()
-        for gets in (target.registry.matching("GET", "/manifests/"), target.gets()):
+        for gets in (manifests(target.registry), target.gets()):
             first, second = (request.time for request in gets)
             assert second - first >= least
 
@@ -479,7 +484,7 @@ class TestPatience:
                 target = Target(registry)
                 registry.on("GET", "/manifests/", hostile_wire.retry_after_date(3), nth=1)
                 scene.pull(target.reference).succeeded()
-                first, second = (r.time for r in registry.matching("GET", "/manifests/"))
+                first, second = (r.time for r in manifests(registry))
                 assert 1.9 <= second - first
 
         def four_times_500():

@@ -526,10 +526,10 @@ class TestNames:
         with self.dns(scene, ["203.0.113.22"]) as dns, scene.gains(
             example.document, example.reference("app")
         ):
+            # Nobody is at the other address. (The engine, which is told the digest in the end, asks for itself.)
             pull_example(
                 scene, world, example, dns, hosts={"registry.example": "203.0.113.21"}
             ).succeeded()
-            assert dns.questions == []
 
     @pytest.mark.parametrize(
         "how", ["SERVFAIL", "silence", "truncated", "wrong id", "other name", "REFUSED"]

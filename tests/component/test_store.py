@@ -135,14 +135,14 @@ def test_by_digest_only(ns, registry, engine, other):
     if engine.kind.endswith("c"):
         other.docker("pull", "-q", reference)
         assert identity(engine, reference) == identity(other, reference)
-    assert engine.docker("run", "--rm", answer["id"], "/bin/busybox", "echo", "ran").strip() == "ran"
+    engine.docker("run", "--rm", answer["id"], "/bin/busybox", "true")
 
 
 def test_it_runs(ns, engine):
     for name in ("webapp:v1", "buildx"):
         reference = f"127.0.0.1:5/app:{name.replace(':', '-')}"
         load(ns, engine, images.get(name), reference)
-        assert engine.docker("run", "--rm", reference, "/bin/busybox", "echo", "ran").strip() == "ran"
+        engine.docker("run", "--rm", reference, "/bin/busybox", "true")
 
 
 def test_only_what_the_engine_lacks_is_sent(ns, engine):
@@ -154,7 +154,7 @@ def test_only_what_the_engine_lacks_is_sent(ns, engine):
     else:
         assert answer["fed"] == image.layers[-1]["size"]
         assert answer["skipped"] == [layer["digest"] for layer in image.layers[:-1]]
-    assert engine.docker("run", "--rm", "127.0.0.1:5/app:v2", "/bin/busybox", "echo", "ran").strip() == "ran"
+    engine.docker("run", "--rm", "127.0.0.1:5/app:v2", "/bin/busybox", "true")
 
 
 def test_the_same_image_again_sends_nothing(ns, engine):

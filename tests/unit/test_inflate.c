@@ -95,6 +95,8 @@ static const struct stream {
 	{ "wrong frame checksum", INFLATE_ZSTD, B(ZS_MAGIC "\x24\3\x19\0\0" "abc" "\x99\x09\x77\xac"), NULL, "checksum" },
 	{ "a dictionary", INFLATE_ZSTD, B(ZS_MAGIC "\1\x38\7" "\x19\0\0" "abc"), NULL, "ictionary" },
 	{ "reserved block", INFLATE_ZSTD, B(ZS_MAGIC "\0\x38" "\x1f\0\0" "abc"), NULL, "zstd: " },
+	/* From the magic number on it looks like a skippable frame, which libzstd takes for the whole. */
+	{ "zstd frame in a header", INFLATE_ZSTD, B(ZS_MAGIC "\x50\x2a\x4d\x18\4\0\0\0\x8b\4\x48\xfd"), NULL, "zstd: " },
 	{ "no zstd", INFLATE_ZSTD, B("abcdefgh"), NULL, "bad magic" },
 	{ "a format older than 1.0", INFLATE_ZSTD, B("\x27\xb5\x2f\xfd\0\x38\x19\0\0" "abc"), NULL, "bad magic" },
 	{ "text behind", INFLATE_ZSTD, B(ZS_FRAME "and more"), NULL, "behind the last frame" },
