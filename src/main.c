@@ -82,7 +82,7 @@ int main(int argc, char **argv)
 		name = "help";
 	if (streq(name, "--version"))
 		name = "version";
-	in.command = command_find(name);
+	in.command = command_of(argc > 0 ? argv[0] : NULL, name);
 	if (!in.command) {
 		err_set(&err, ERR_USAGE, "there is no command '%s'", name);
 		err_hint(&err, "see `berth help`");

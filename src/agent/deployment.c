@@ -8,6 +8,7 @@
 #include "agent/generation.h"
 #include "agent/login.h"
 #include "agent/notify.h"
+#include "agent/record.h"
 #include "agent/spec.h"
 #include "base/clock.h"
 #include "base/fs.h"
@@ -142,64 +143,99 @@ static int take_turn(struct deployment *d, struct err *err)
 	}
 }
 
-/* Brings NAME to life: adopts it, starts it, or makes it. */
+void deployment_note_wanted(struct deployment *d)
+{
+	struct err noted;
+
+	if (record_wanted(opt_str(d->context->options, OPT_STATE_DIR), d->name, d->image, d->config_hash, &noted) < 0)
+		log_err(LOG_LEVEL_WARNING, &noted);
+}
+
+bool deployment_is_wanted(const struct deployment *d)
+{
+	return record_is_wanted(opt_str(d->context->options, OPT_STATE_DIR), d->name, d->image, d->config_hash);
+}
+
+static int adopt(struct deployment *d, const struct container_state *state, struct err *err)
+{
+	(void)snprintf(d->snapshot.digest, sizeof d->snapshot.digest, "%s", state->label_digest ?: "");
+	if (state->label_image)
+		(void)snprintf(d->snapshot.image, sizeof d->snapshot.image, "%s", state->label_image);
+	log_notice("%s %s", state->running ? "adopting the running container" : "starting the container", d->name);
+	return state->running ? 0 : generation_start(d, err);
+}
+
+static int make_first(struct deployment *d, struct err *err)
+{
+	struct acquired image;
+	struct err noted;
+
+	if (acquire(d, &image, err) < 0)
+		return -1;
+	deployment_tell(d, BOARD_STARTING, "start", "starting container %s", d->name);
+	if (generation_make(d, &image, err) < 0)
+		return -1;
+	const struct record_deployment row = {
+		.name = d->name, .by = "up", .image = d->image, .digest = image.digest, .config = d->config_hash,
+		.strategy = "first", .gap_ms = -1,
+	};
+	if (record_deployment(opt_str(d->context->options, OPT_STATE_DIR), &row, &noted) < 0)
+		log_err(LOG_LEVEL_WARNING, &noted); /* history only */
+	return 0;
+}
+
+/* A child changes what is there; this process follows it meanwhile. It waits for the lock if others have it. */
+static int hand_over(struct deployment *d, struct err *err)
+{
+	deploy_lock_release(&d->deploying);
+	return redeploy_start(&d->redeploy, d->context->loop, d->context->options->arguments, err);
+}
+
+/* Brings NAME to life: adopts it, starts it, makes it, or has it replaced. */
 static int bring_up(struct deployment *d, struct err *err)
 {
 	CLEANUP(container_state_clear) struct container_state state = { 0 };
 	enum generation_found found;
-	struct acquired image;
 
 	if (await_docker(d, err) < 0)
 		return -1;
 	int turn = take_turn(d, err);
 	if (turn)
-		return turn < 0 ? -1 : 0;
+		return turn < 0 ? -1 : d->served ? 0 : hand_over(d, err);
 	if (generation_find(d, &found, &state, err) < 0)
 		return -1;
-	/* What others put in its place while this process serves is what is wanted now. */
-	if (found == GENERATION_SAME || (found == GENERATION_OTHER && d->served)) {
-		(void)snprintf(d->snapshot.digest, sizeof d->snapshot.digest, "%s", state.label_digest ?: "");
-		log_notice("%s %s", state.running ? "adopting the running container" : "starting the container", d->name);
-		return state.running ? 0 : generation_start(d, err);
-	}
-	if (acquire(d, &image, err) < 0)
+	if (found == GENERATION_NONE) {
+		if (make_first(d, err) < 0)
+			return -1;
+	} else if (found == GENERATION_OTHER) {
+		/* What others put in its place while this process served, or since then, is what is wanted now. */
+		bool others = d->served || deployment_is_wanted(d);
+		if (!others)
+			log_notice("%s was made with other options; it serves until these are carried out", d->name);
+		else if (!d->served)
+			log_notice("these options have been carried out, and %s is what was deployed since", d->name);
+		return others ? adopt(d, &state, err) : hand_over(d, err);
+	} else if (adopt(d, &state, err) < 0) {
 		return -1;
-	deployment_tell(d, BOARD_STARTING, "start", "starting container %s", d->name);
-	return generation_make(d, &image, found == GENERATION_OTHER ? &state : NULL, err);
-}
-
-/* The new container was no good: the one before serves again, if this run replaced one. 1: restored. */
-static int fall_back(struct deployment *d, const struct err *why, struct err *err)
-{
-	if (!d->replaced)
-		return 0;
-	log_err(LOG_LEVEL_ERROR, why);
-	log_notice("going back to the container before");
-	if (generation_restore(d, err) < 0)
-		return err_wrap(err, "restore %s", d->prev);
-	return 1;
+	}
+	deployment_note_wanted(d);
+	return 0;
 }
 
 /* After bring_up(): follow for life. Returns 0 to look again. */
 static int serve(struct deployment *d, struct err *err)
 {
 	bool stay = streq(opt_str(d->context->options, OPT_ON_FAILURE), "stay");
+	enum follow_mode mode = d->redeploy.state == REDEPLOY_NONE ? FOLLOW_FRESH : FOLLOW_OLD;
 	enum follow_end end;
 	struct err why;
 
 	(void)snprintf(d->snapshot.container, sizeof d->snapshot.container, "%s", d->name);
-	if (!d->replaced) /* else until it is ready, or the one before is back */
-		deploy_lock_release(&d->deploying);
-	if (follow_container(d, FOLLOW_FRESH, -1, &end, &why, err) < 0)
+	deploy_lock_release(&d->deploying);
+	if (follow_container(d, mode, -1, &end, &why, err) < 0)
 		return -1;
 	if (end == FOLLOW_NOT_READY) {
 		app_log_show(d->context->docker, d->name);
-		int restored = fall_back(d, &why, err);
-		deploy_lock_release(&d->deploying);
-		if (restored < 0)
-			return -1;
-		if (restored)
-			return follow_container(d, FOLLOW_OLD, -1, &end, &why, err);
 		log_err(LOG_LEVEL_ERROR, &why);
 		deployment_tell(d, BOARD_FAILED, "probe", "%s", why.msg);
 		struct err later;
@@ -212,22 +248,13 @@ static int serve(struct deployment *d, struct err *err)
 			return -1;
 		}
 	}
-	d->replaced = false; /* what was replaced is history now: nothing to go back to */
 	log_notice("container %s is gone; looking again", d->name);
 	return 0;
 }
 
 static int attempt(struct deployment *d, struct err *err)
 {
-	if (bring_up(d, err) < 0) {
-		/* A temporary failure says nothing about the new container. */
-		if (!d->replaced || err->kind == ERR_CANCELLED || err->retryable)
-			return -1;
-		struct err why = *err;
-		if (fall_back(d, &why, err) < 0)
-			return -1;
-	}
-	return serve(d, err);
+	return bring_up(d, err) < 0 ? -1 : serve(d, err);
 }
 
 /* A temporary failure: say it, wait, try again. */

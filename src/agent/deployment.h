@@ -11,6 +11,7 @@
 #include "agent/lock.h"
 #include "agent/probe.h"
 #include "agent/readiness.h"
+#include "agent/redeploy.h"
 #include "engine/container.h"
 
 /* Labels of the containers that berth makes. They hold only what never changes. */
@@ -45,7 +46,6 @@ struct deployment {
 	struct probe probe;
 	bool probe_given;
 	struct readiness readiness;
-	bool replaced;     /* this run put a new container in place of one that still exists as prev */
 	struct pull_rest *rest; /* of the image, for when the app is ready; NULL: none */
 	bool failure_shown; /* the endpoint has said `failed` for its time */
 	char *status_path; /* RUN_DIR/NAME.json */
@@ -53,6 +53,7 @@ struct deployment {
 	struct deploy_lock deploying; /* who changes containers */
 	struct switch_table *table;   /* where clients are led */
 	bool served;         /* a container of this service has been followed: others may replace it from now on */
+	struct redeploy redeploy; /* these options are not what serves: a child carries them out */
 };
 
 /*
@@ -75,6 +76,13 @@ int deployment_run(struct deployment *d, struct err *err) MUST_CHECK;
 
 /* --stop-on-exit: 503 "draining" for --drain-timeout, then the container is stopped. */
 int deployment_drain(struct deployment *d, struct err *err) MUST_CHECK;
+
+/*
+ * These options have been carried out, and whatever else serves since then is what somebody has asked for: a restart of
+ * berth leaves it alone. Noting it is best effort: what is lost with state.json is that.
+ */
+void deployment_note_wanted(struct deployment *d);
+bool deployment_is_wanted(const struct deployment *d);
 
 /* Tells everybody, where there is a board: status, phase ("" keeps it) and reason (printf; NULL: none). */
 void deployment_tell(struct deployment *d, enum board_status status, const char *phase, const char *reason, ...)

@@ -60,7 +60,8 @@ static int take_lock(struct deployment *d, struct err *err)
 
 static void begin(struct deployment *d, struct context *c, struct board *board)
 {
-	*d = (struct deployment){ .context = c, .board = board, .lock_fd = -1, .deploying = DEPLOY_LOCK_NONE };
+	*d = (struct deployment){ .context = c, .board = board, .lock_fd = -1, .deploying = DEPLOY_LOCK_NONE,
+				   .redeploy = REDEPLOY_INIT };
 }
 
 int deployment_open_visit(struct deployment *d, struct context *c, const char *name, struct err *err)
@@ -93,6 +94,7 @@ int deployment_open(struct deployment *d, struct context *c, struct board *board
 
 void deployment_close(struct deployment *d)
 {
+	redeploy_stop(&d->redeploy);
 	pull_rest_free(d->rest);
 	progress_free(d->progress);
 	if (d->lock_fd >= 0 && d->status_path)

@@ -7,26 +7,6 @@
 
 #define STARTING_INTERVAL_MS 100
 
-struct follow {
-	struct deployment *d;
-	struct docker_events *events;
-	char id[65];              /* of the container that is followed */
-	struct probe probe;       /* and what asks it */
-	bool nameless;            /* nothing is called NAME for a moment: what was said of it holds */
-	bool others;              /* another berth was seen at work on the containers */
-	bool unsettled;           /* and may have died at it */
-	bool woken;               /* an event came: look at once */
-	bool died;                /* the container died since the last look */
-	bool ran;                 /* and no event has told of its end */
-	bool outage;              /* Docker was away since the last look */
-	bool looked;              /* at all: what was just started, or found running, nobody has stopped */
-	bool was_ready;           /* ever, in this follow */
-	bool failed;              /* the ready timeout has passed: `failed` until it is ready after all */
-	int64_t ready_by_ms;      /* -1: no grace */
-	int64_t route_by_ms;      /* when the switch is looked at again */
-	char reason[PROBE_REASON_SIZE];
-};
-
 static void on_event(void *arg, const struct json *event)
 {
 	struct follow *f = arg;
@@ -52,7 +32,7 @@ static bool woken(void *arg)
 {
 	const struct follow *f = arg;
 
-	return f->woken || (f->d->rest && pull_rest_settled(f->d->rest));
+	return f->woken || f->d->redeploy.state >= REDEPLOY_DONE || (f->d->rest && pull_rest_settled(f->d->rest));
 }
 
 /*
@@ -110,7 +90,6 @@ static void became_ready(struct follow *f)
 	}
 	f->was_ready = f->d->served = true;
 	f->failed = false;
-	deploy_lock_release(&f->d->deploying);
 }
 
 static void feed(struct follow *f, bool passed)
@@ -181,54 +160,6 @@ static int meet(struct follow *f, const struct container_state *state, struct er
 	return 0;
 }
 
-/*
- * A dockerd that crashed ends, when it is back, the containers that it finds running, and counts that as somebody's
- * wish: `unless-stopped` stays down (20.10 to 28.5). What ran before an outage and does not after it is started.
- */
-static bool lost_in_outage(struct follow *f, const struct container_state *state)
-{
-	const struct json *policy = json_get(json_get(json_get(state->inspect, "HostConfig"), "RestartPolicy"), "Name");
-	bool outage = f->outage || docker_events_are_cut(f->events);
-	bool lost = outage && f->ran && (!f->died || !f->looked) && !state->running && !state->restarting;
-
-	f->outage = false;
-	f->looked = true;
-	f->ran = state->running || (f->ran && !f->died);
-	return lost && (streq(json_string(policy), "unless-stopped") || streq(json_string(policy), "always"));
-}
-
-/* Takes the failure as the reason. Whether it is a new one. */
-static bool take_reason(struct follow *f, struct err *err)
-{
-	char before[sizeof f->reason];
-
-	memcpy(before, f->reason, sizeof before);
-	(void)snprintf(f->reason, sizeof f->reason, "%.*s", (int)sizeof f->reason - 1, err->msg);
-	err_clear(err);
-	return !streq(before, f->reason);
-}
-
-static int revive(struct follow *f, struct err *err)
-{
-	struct deployment *d = f->d;
-	char line[ERR_LINE_MAX];
-
-	(void)readiness_reset(&d->readiness);
-	if (generation_start(d, err) == 0) {
-		log_warning("%s had ended with Docker; started it again", d->name);
-		(void)snprintf(f->reason, sizeof f->reason, "started again, after Docker was away");
-		f->woken = true;
-		return 0;
-	}
-	if (err->kind == ERR_CANCELLED)
-		return -1;
-	f->outage = err->retryable; /* the next look tries again */
-	(void)err_line(err, line, sizeof line);
-	if (take_reason(f, err))
-		log_warning("%s had ended with Docker: %s", d->name, line);
-	return 0;
-}
-
 /* One look at the container. 0 looked, 1 it is not there any more. */
 static int look(struct follow *f, struct container_state *state, struct err *err)
 {
@@ -243,7 +174,7 @@ static int look(struct follow *f, struct container_state *state, struct err *err
 		if (!err->retryable)
 			return -1;
 		/* Docker is away; the app may well serve on, but nobody can say so. */
-		(void)take_reason(f, err);
+		(void)follow_take_reason(f, err);
 		f->outage = true;
 		feed(f, false);
 		return 0;
@@ -252,9 +183,9 @@ static int look(struct follow *f, struct container_state *state, struct err *err
 	if (!state->label_name || meet(f, state, err) < 0)
 		return state->label_name ? -1 : 1;
 	d->snapshot.restart_count = state->restart_count;
-	if (lost_in_outage(f, state)) {
+	if (follow_lost_in_outage(f, state)) {
 		*state->status = '\0'; /* not hopeless: it is starting */
-		return revive(f, err);
+		return follow_revive(f, err);
 	}
 	if (f->died || !state->running || state->restarting) {
 		f->died = false;
@@ -283,44 +214,6 @@ static bool hopeless(struct follow *f, const struct container_state *state, stru
 	return true;
 }
 
-/* What a berth that died while it deployed has left. Nothing that fails here is worth the app: the next look tries again. */
-static int take_over(struct follow *f, struct err *err)
-{
-	CLEANUP(container_state_clear) struct container_state state = { 0 };
-	struct deployment *d = f->d;
-	bool had = d->deploying.fd >= 0; /* this process itself is not done yet */
-	int result = -1;
-
-	if (had || deploy_lock_take(&d->deploying, "berth up", false, d->context->loop, err) < 0)
-		return had || err->kind == ERR_CONFLICT ? 0 : -1;
-	enum generation_found found;
-	if (generation_find(d, &found, &state, err) == 0)
-		result = found == GENERATION_NONE || state.running || !f->others ? 0 : generation_start(d, err);
-	deploy_lock_release(&d->deploying);
-	f->unsettled = result < 0;
-	f->others &= f->unsettled;
-	f->woken = true;
-	return result;
-}
-
-static int settle(struct follow *f, struct err *err)
-{
-	struct deployment *d = f->d;
-
-	bool others = deploy_lock_is_others(&d->deploying);
-	f->others |= others;
-	f->unsettled |= others;
-	if (!f->unsettled || others || take_over(f, err) == 0) {
-		err_clear(err);
-		return 0;
-	}
-	if (err->kind == ERR_CANCELLED)
-		return -1;
-	log_debug("%s", err->msg);
-	err_clear(err);
-	return 0;
-}
-
 /* What strangers do to the switch is undone within seconds. It is no reason to give up the app. */
 static int mind_route(struct follow *f, struct err *err)
 {
@@ -334,6 +227,21 @@ static int mind_route(struct follow *f, struct err *err)
 	log_warning("%s", err->msg);
 	err_clear(err);
 	return 0;
+}
+
+/* The child that carries out these options. True: it could not, and what was there does not serve either. */
+static bool redeploy_is_over(struct follow *f, struct err *why)
+{
+	const struct deployment *d = f->d;
+
+	if (redeploy_look(&f->d->redeploy) != REDEPLOY_FAILED)
+		return false;
+	if (d->readiness.ready) {
+		log_notice("these options were not carried out; %s serves on as it was made", d->name);
+		return false;
+	}
+	err_set(why, ERR_FAILED, "these options were not carried out, and %s is not ready as it was made: %s", d->name, f->reason);
+	return true;
 }
 
 static int follow_until(struct follow *f, int64_t give_up_ms, enum follow_end *end, struct err *why, struct err *err)
@@ -352,10 +260,10 @@ static int follow_until(struct follow *f, int64_t give_up_ms, enum follow_end *e
 			*end = FOLLOW_GONE;
 			return 0;
 		}
-		if (settle(f, err) < 0 || mind_route(f, err) < 0)
+		if (follow_settle(f, err) < 0 || mind_route(f, err) < 0)
 			return -1;
 		tell_state(f);
-		if (hopeless(f, &state, why) || (f->failed && give_up_ms >= 0 && started >= give_up_ms)) {
+		if (redeploy_is_over(f, why) || hopeless(f, &state, why) || (f->failed && give_up_ms >= 0 && started >= give_up_ms)) {
 			*end = FOLLOW_NOT_READY;
 			return 0;
 		}
@@ -374,7 +282,7 @@ int follow_container(struct deployment *d, enum follow_mode mode, int64_t give_u
 	const struct options *o = d->context->options;
 	struct follow f = {
 		.d = d,
-		.ran = mode != FOLLOW_FAILED,
+		.ran = mode == FOLLOW_FRESH,
 		.outage = true, /* no event tells of what was before the first */
 		.ready_by_ms = -1,
 		.failed = mode == FOLLOW_FAILED,

@@ -12,7 +12,7 @@ enum follow_end {
 enum follow_mode {
 	FOLLOW_FRESH,  /* it has --ready-timeout to become ready */
 	FOLLOW_FAILED, /* it had its time: `failed` until it is ready after all, or until give_up_ms */
-	FOLLOW_OLD,    /* it served before; as long as it takes */
+	FOLLOW_OLD,    /* another is to take its place; as long as it takes */
 };
 
 /*

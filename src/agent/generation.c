@@ -50,7 +50,6 @@ int generation_find(struct deployment *d, enum generation_found *found, struct c
 	if (result < 0)
 		return -1;
 	*found = result == 1 ? GENERATION_NONE : same_configuration(d, state) ? GENERATION_SAME : GENERATION_OTHER;
-	d->replaced &= *found == GENERATION_SAME; /* else what this run had made is gone */
 	return 0;
 }
 
@@ -102,11 +101,12 @@ static unsigned int candidate_kind(const struct deployment *d)
 }
 
 /* A container that did not start is of no use to the next run either. */
-static int make_first(struct deployment *d, const struct json *body, struct err *err)
+int generation_make(struct deployment *d, const struct acquired *image, struct err *err)
 {
+	CLEANUP(json_freep) struct json *body = NULL;
 	struct err later;
 
-	if (route_leave(d, err) < 0)
+	if (generation_body(d, image, BODY_SERVES, &body, err) < 0 || route_leave(d, err) < 0)
 		return -1;
 	if (create(d, d->name, body, err) < 0)
 		return look_anew(err);
@@ -115,55 +115,6 @@ static int make_first(struct deployment *d, const struct json *body, struct err 
 	if (err->kind != ERR_CANCELLED && container_remove(d->context->docker, d->name, true, &later) < 0)
 		log_err(LOG_LEVEL_WARNING, &later);
 	return -1;
-}
-
-static int take_policy(struct deployment *d, struct err *err)
-{
-	CLEANUP(container_state_clear) struct container_state state = { 0 };
-
-	if (container_inspect(d->context->docker, d->name, &state, err) < 0)
-		return look_anew(err);
-	return generation_set_restart(d, &state, err);
-}
-
-/*
- * The names move only after the old one has stopped; each step can be the last, and find() mends it.
- * The record of the generation before goes when there is a new one to take its place, and before the gap.
- */
-static int make_instead(struct deployment *d, const struct json *body, struct err *err)
-{
-	struct docker *docker = d->context->docker;
-
-	if (create(d, d->next, body, err) < 0 || generation_remove(d, d->prev, err) < 0)
-		return look_anew(err);
-	log_notice("stopping %s; the new configuration takes its place", d->name);
-	if (container_stop(docker, d->name, -1, err) < 0 || route_leave(d, err) < 0 ||
-	    container_rename(docker, d->name, d->prev, err) < 0 || container_rename(docker, d->next, d->name, err) < 0)
-		return look_anew(err);
-	d->replaced = true;
-	return take_policy(d, err) < 0 ? -1 : start(d, err);
-}
-
-int generation_make(struct deployment *d, const struct acquired *image, const struct container_state *old,
-		    struct err *err)
-{
-	CLEANUP(json_freep) struct json *body = NULL;
-
-	if (generation_body(d, image, old ? candidate_kind(d) : BODY_SERVES, &body, err) < 0)
-		return -1;
-	return old ? make_instead(d, body, err) : make_first(d, body, err);
-}
-
-int generation_restore(struct deployment *d, struct err *err)
-{
-	struct docker *docker = d->context->docker;
-
-	d->replaced = false;
-	if (container_remove(docker, d->name, true, err) < 0 && err->kind != ERR_NOT_FOUND)
-		return -1;
-	if (container_rename(docker, d->prev, d->name, err) < 0 || start(d, err) < 0)
-		return -1;
-	return route_settle(d, err);
 }
 
 int generation_candidate(struct deployment *d, const struct acquired *image, bool switched, struct err *err)

@@ -25,12 +25,8 @@ int generation_find(struct deployment *d, enum generation_found *found, struct c
 /* Starts NAME. One that the engine cannot start any more is removed, for find() to see: retryable. */
 int generation_start(struct deployment *d, struct err *err) MUST_CHECK;
 
-/* Makes and starts NAME from the image, replacing (stopping, keeping as NAME-prev) one that `old` shows; old may be NULL. */
-int generation_make(struct deployment *d, const struct acquired *image, const struct container_state *old,
-		    struct err *err) MUST_CHECK;
-
-/* Removes NAME and brings NAME-prev back, after a replacement whose new container was no good. */
-int generation_restore(struct deployment *d, struct err *err) MUST_CHECK;
+/* Makes and starts NAME from the image, where there is none. */
+int generation_make(struct deployment *d, const struct acquired *image, struct err *err) MUST_CHECK;
 
 /*
  * Makes NAME-next from the image beside what is there: not started, and Docker will not restart it by itself.

@@ -292,7 +292,7 @@ int options_parse(struct options *o, unsigned int command, int argc, char **argv
 {
 	struct words words = { .v = argv, .n = argc, .at = 1 };
 
-	*o = (struct options){ .command = command };
+	*o = (struct options){ .command = command, .arguments = argv + 1 };
 	if (parse_flags(o, command, &words, positional, err) < 0)
 		return -1;
 	if (command & (CMD_RUN | CMD_PULL) && positional->n && image_argument(o, positional->v[0], err) < 0)

@@ -133,6 +133,7 @@ struct options {
 		int64_t number;     /* of durations, counts and flags */
 	} v[OPT__COUNT];
 	struct strv sources; /* owns what `source` points at */
+	char **arguments;    /* as parsed, NULL at the end; borrowed: for a child with the same options */
 	unsigned int command;        /* whose they are: a command_bit */
 };
 

@@ -94,7 +94,7 @@ const struct option_row option_table[OPT__COUNT] = {
 	[OPT_STRATEGY] = { "strategy", "BERTH_STRATEGY", "HOW", NULL, "blue-green|recreate",
 		"blue-green: the new container runs beside the old one until it is ready, and then gets the clients; recreate: "
 		"the old one stops first (default: blue-green where two can run: bridge network, a published TCP port, no writable "
-		"volume, no GPUs)", CMD_DEPLOY, OPTION_CHOICE, 0 },
+		"volume, no GPUs)", RUN, OPTION_CHOICE, 0 },
 	[OPT_FORCE] = { "force", NULL, NULL, NULL, NULL,
 		"deploy also what is current, or what has failed before", CMD_DEPLOY, OPTION_FLAG, 0 },
 	[OPT_NO_WAIT] = { "no-wait", NULL, NULL, NULL, NULL,
@@ -102,7 +102,7 @@ const struct option_row option_table[OPT__COUNT] = {
 		OPTION_FLAG, 0 },
 	[OPT_KEEP] = { "keep", "BERTH_KEEP", "N", "2", NULL,
 		"images of the repository that stay after a deployment, those in use counted; only what berth brought is "
-		"ever removed", CMD_DEPLOY, OPTION_COUNT, 0 },
+		"ever removed", RUN, OPTION_COUNT, 0 },
 	[OPT_PURGE] = { "purge", NULL, NULL, NULL, NULL,
 		"also remove the images that berth brought for it, and its history", CMD_DOWN, OPTION_FLAG, 0 },
 	[OPT_REGISTRY_USER] = { "registry-user", "BERTH_REGISTRY_USER", "USER", NULL, NULL,

@@ -11,7 +11,7 @@
 
 #define RECORD_NAME "state.json"
 
-static const char *const lists[] = { "images", "deployments" };
+static const char *const lists[] = { "images", "deployments", "wanted" };
 
 static char *record_path(const char *state_dir)
 {
@@ -156,6 +156,8 @@ int record_forget_image(const char *state_dir, const char *image_id, struct err 
 
 int record_forget_service(const char *state_dir, const char *name, struct err *err)
 {
+	if (forget(state_dir, "wanted", "name", name, err) < 0)
+		return -1;
 	return forget(state_dir, "deployments", "name", name, err);
 }
 
@@ -173,6 +175,10 @@ static struct json *new_deployment(const struct record_deployment *r)
 	json_set_str(row, "config", r->config);
 	json_set_str(row, "strategy", r->strategy);
 	json_set_str(row, "failure", r->failure);
+	if (r->from_digest)
+		json_set_str(row, "from_digest", r->from_digest);
+	if (r->from_config)
+		json_set_str(row, "from_config", r->from_config);
 	if (r->gap_ms >= 0)
 		json_set_int(row, "gap_ms", r->gap_ms);
 	return row;
@@ -206,14 +212,67 @@ struct json *record_last_deployment(const char *state_dir, const char *name, boo
 	return NULL;
 }
 
-struct json *record_failure(const char *state_dir, const char *name, const char *digest, const char *config)
+/* Of one attempt: about exactly that? */
+static bool is_about(const struct json *row, const char *digest_key, const char *digest, const char *config_key,
+		     const char *config)
+{
+	return streq(json_string(json_get(row, digest_key)), digest) && streq(json_string(json_get(row, config_key)), config);
+}
+
+struct json *record_objection(const char *state_dir, const char *name, const char *digest, const char *config)
+{
+	CLEANUP(json_freep) struct json *rows = record_deployments(state_dir, name);
+
+	for (const struct json *row = json_first(rows); row && *digest; row = json_next(row)) {
+		if (is_about(row, "from_digest", digest, "from_config", config))
+			return json_clone(row);
+		if (is_about(row, "digest", digest, "config", config))
+			return json_string(json_get(row, "failure")) ? json_clone(row) : NULL;
+	}
+	return NULL;
+}
+
+struct json *record_deployments(const char *state_dir, const char *name)
+{
+	CLEANUP(json_freep) struct json *doc = record_load(state_dir);
+	struct json *rows = json_new_array();
+
+	for (const struct json *row = json_first(json_get(doc, "deployments")); row; row = json_next(row))
+		if (streq(json_string(json_get(row, "name")), name))
+			json_add(rows, json_clone(row));
+	return rows;
+}
+
+bool record_is_wanted(const char *state_dir, const char *name, const char *image, const char *config)
 {
 	CLEANUP(json_freep) struct json *doc = record_load(state_dir);
 
-	for (const struct json *row = json_first(json_get(doc, "deployments")); row && *digest; row = json_next(row))
-		if (streq(json_string(json_get(row, "name")), name) &&
-		    streq(json_string(json_get(row, "digest")), digest) &&
-		    streq(json_string(json_get(row, "config")), config))
-			return json_string(json_get(row, "failure")) ? json_clone(row) : NULL;
-	return NULL;
+	for (const struct json *row = json_first(json_get(doc, "wanted")); row; row = json_next(row))
+		if (streq(json_string(json_get(row, "name")), name))
+			return is_about(row, "image", image, "config", config);
+	return false;
+}
+
+int record_wanted(const char *state_dir, const char *name, const char *image, const char *config, struct err *err)
+{
+	CLEANUP(closep) int lock_fd = -1;
+	size_t n = 1;
+
+	if (record_is_wanted(state_dir, name, image, config))
+		return 0;
+	if (record_lock(state_dir, &lock_fd, err) < 0)
+		return err_wrap(err, "note the options");
+	CLEANUP(json_freep) struct json *doc = record_load(state_dir);
+	struct json *rows = json_new_array(), *row = json_new_object();
+	json_set_str(row, "name", name);
+	json_set_str(row, "image", image);
+	json_set_str(row, "config", config);
+	json_add(rows, row);
+	for (const struct json *v = json_first(json_get(doc, "wanted")); v && n < RECORD_SERVICES_MAX; v = json_next(v))
+		if (!streq(json_string(json_get(v, "name")), name)) {
+			json_add(rows, json_clone(v));
+			n++;
+		}
+	json_set(doc, "wanted", rows);
+	return record_save(state_dir, doc, err);
 }

@@ -9,6 +9,7 @@
 
 #define RECORD_IMAGES_MAX 100
 #define RECORD_DEPLOYMENTS_MAX 50
+#define RECORD_SERVICES_MAX 50
 
 /*
  * Notes that berth brought image_id ("sha256:…") as `image`, whose tag pointed at digest. With an empty store it
@@ -28,10 +29,11 @@ int record_forget_image(const char *state_dir, const char *image_id, struct err 
 /* How one deployment went. Strings may be NULL. */
 struct record_deployment {
 	const char *name;     /* of the service */
-	const char *by;       /* "deploy", "rollback" */
+	const char *by;       /* "deploy", "rollback", "up" */
 	const char *image, *digest, *config;
-	const char *strategy; /* "recreate" */
+	const char *strategy; /* "first", "blue-green", "recreate" */
 	const char *failure;  /* NULL: it serves */
+	const char *from_digest, *from_config; /* of a rollback: what it left */
 	int64_t gap_ms;       /* -1: none */
 };
 int record_deployment(const char *state_dir, const struct record_deployment *r, struct err *err) MUST_CHECK;
@@ -43,9 +45,20 @@ int record_forget_service(const char *state_dir, const char *name, struct err *e
 struct json *record_last_deployment(const char *state_dir, const char *name, bool failed);
 
 /*
- * Did the last attempt at exactly this (digest and configuration) fail? Then its row, the caller's; else NULL.
- * An unknown digest ("") never did.
+ * Did the last attempt at exactly this (digest and configuration) fail, or has somebody rolled back from it since? Then
+ * that row, the caller's, without "failure" if it is a rollback; else NULL. An unknown digest ("") never did.
  */
-struct json *record_failure(const char *state_dir, const char *name, const char *digest, const char *config);
+struct json *record_objection(const char *state_dir, const char *name, const char *digest, const char *config);
+
+/* All rows of that service, newest first; the caller's. */
+struct json *record_deployments(const char *state_dir, const char *name);
+
+/*
+ * The options (image as asked, and configuration) that `berth up` has carried out last for that service. While they do
+ * not change, what somebody deployed or rolled back to after that is what is wanted.
+ */
+int record_wanted(const char *state_dir, const char *name, const char *image, const char *config,
+		  struct err *err) MUST_CHECK;
+bool record_is_wanted(const char *state_dir, const char *name, const char *image, const char *config);
 
 #endif

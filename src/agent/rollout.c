@@ -41,6 +41,7 @@ static int begin(struct rollout *r, struct err *err)
 	    generation_find(d, &found, &r->old, err) < 0)
 		return -1;
 	r->has_old = found != GENERATION_NONE;
+	r->same = found == GENERATION_SAME;
 	if (r->has_old)
 		(void)snprintf(r->out->previous, sizeof r->out->previous, "%s", r->old.label_digest ?: "");
 	return 0;
@@ -60,7 +61,8 @@ static int acquire(struct rollout *r, struct acquired *image, struct err *err)
 	char line[ERR_LINE_MAX];
 
 	for (unsigned int failures = 1;; failures++) {
-		if (acquire_newest(d->context, &d->ref, d->progress, &hooks, image, err) == 0)
+		if ((r->req->unattended ? acquire_image : acquire_newest)(d->context, &d->ref, d->progress, &hooks, image,
+									  err) == 0)
 			break;
 		if (!err->retryable || err->waited_out || failures == ROLLOUT_PULL_ATTEMPTS)
 			return -1;
@@ -107,13 +109,17 @@ static int refuse_known_failure(struct rollout *r, struct err *err)
 {
 	const struct deployment *d = r->d;
 	CLEANUP(json_freep) struct json *row =
-		record_failure(opt_str(d->context->options, OPT_STATE_DIR), d->name, r->out->digest, d->config_hash);
+		record_objection(opt_str(d->context->options, OPT_STATE_DIR), d->name, r->out->digest, d->config_hash);
 
 	if (!row)
 		return 0;
-	err_set(err, ERR_FAILED, "this image (%.19s) failed on %s: %s", r->out->digest,
-		json_string(json_get(row, "at")) ?: "an earlier day", json_string(json_get(row, "failure")));
-	return err_hint(err, "--force tries it again; a new image under this tag needs no --force");
+	const char *failure = json_string(json_get(row, "failure")), *at = json_string(json_get(row, "at"));
+	if (failure)
+		err_set(err, ERR_FAILED, "this image (%.19s) failed on %s: %s", r->out->digest, at ?: "an earlier day", failure);
+	else
+		err_set(err, ERR_FAILED, "this image (%.19s) was rolled back from on %s", r->out->digest,
+			at ?: "an earlier day");
+	return err_hint(err, "`berth deploy --force` tries it again; a new image under this tag needs no --force");
 }
 
 /* What the registry and the engine's disk need of the image, now that it serves. */
@@ -128,6 +134,21 @@ static void fetch_rest(struct deployment *d)
 	d->rest = NULL;
 }
 
+/* The options were carried out; if something else serves now, somebody has asked for that since. */
+static bool holds(const struct rollout *r)
+{
+	return r->req->unattended && r->has_old && (r->same || deployment_is_wanted(r->d));
+}
+
+static void acquire_failed(struct rollout *r, struct err *err)
+{
+	bool again = r->req->unattended && err->retryable;
+
+	if (err->kind != ERR_CANCELLED && !again)
+		rollout_record(r, err->msg);
+	err->retryable = again; /* else it has been tried as often as is sensible */
+}
+
 static int deploy(struct rollout *r, struct err *err)
 {
 	struct deployment *d = r->d;
@@ -135,12 +156,14 @@ static int deploy(struct rollout *r, struct err *err)
 
 	if (begin(r, err) < 0)
 		return -1;
+	if (holds(r)) {
+		r->out->current = true;
+		return 0;
+	}
 	(void)snprintf(r->out->image, sizeof r->out->image, "%s", d->image);
 	memcpy(r->config, d->config_hash, sizeof r->config);
 	if (acquire(r, &image, err) < 0) {
-		if (err->kind != ERR_CANCELLED)
-			rollout_record(r, err->msg);
-		err->retryable = false; /* it has been tried as often as is sensible */
+		acquire_failed(r, err);
 		return -1;
 	}
 	if (!r->req->force && is_current(r))
@@ -155,7 +178,11 @@ static int deploy(struct rollout *r, struct err *err)
 			rollout_record(r, err->msg);
 		return -1;
 	}
-	if (rollout_carry_out(r, err) < 0 || prune_images(d->context, &d->ref, r->req->keep, err) < 0)
+	if (rollout_carry_out(r, err) < 0)
+		return -1;
+	if (r->req->unattended)
+		deployment_note_wanted(d);
+	if (prune_images(d->context, &d->ref, r->req->keep, err) < 0)
 		return -1;
 	deploy_lock_release(&d->deploying);
 	fetch_rest(d);
@@ -165,7 +192,9 @@ static int deploy(struct rollout *r, struct err *err)
 int rollout_deploy(struct deployment *d, const struct rollout_request *req, struct rollout_result *out,
 		   struct err *err)
 {
-	struct rollout r = { .d = d, .req = req, .out = out, .by = "deploy", .candidate = d->next };
+	struct rollout r = {
+		.d = d, .req = req, .out = out, .by = req->unattended ? "up" : "deploy", .candidate = d->next
+	};
 
 	int result = deploy(&r, err);
 	end(&r);

@@ -16,6 +16,11 @@
 struct rollout_request {
 	bool force;   /* the same again, or what has failed before */
 	bool wait;    /* for another berth that is at work */
+	/*
+	 * Nobody asked now: `berth up` has found other options than those of NAME. The image comes as --pull says; what
+	 * somebody deployed or went back to since these options were carried out stays; temporary failures are retryable.
+	 */
+	bool unattended;
 	int64_t keep; /* images of this repository that stay, those in use counted */
 };
 
@@ -31,7 +36,8 @@ struct rollout_result {
 
 /*
  * To the newest image of the tag. On failure the old container serves as before, the candidate is gone, its last lines
- * are in the log, and the failure is in state.json: never retryable. Retryable: somebody else is at work, Docker is away.
+ * are in the log, and the failure is in state.json: never retryable, unless nobody asked and it is no fault of the new one.
+ * Retryable: somebody else is at work, Docker is away.
  */
 int rollout_deploy(struct deployment *d, const struct rollout_request *req, struct rollout_result *out,
 		   struct err *err) MUST_CHECK;

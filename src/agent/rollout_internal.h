@@ -14,6 +14,7 @@ struct rollout {
 	const char *candidate;       /* its name until it is promoted */
 	struct container_state old;  /* NAME; empty: has_old is false */
 	bool has_old;
+	bool same;                   /* it has the configuration that is asked for */
 	struct container_state new;  /* the candidate as it was made */
 	char config[SHA256_HEX_SIZE]; /* the candidate's */
 	enum strategy strategy;

@@ -19,6 +19,8 @@ void rollout_record(struct rollout *r, const char *failure)
 		.config = r->config,
 		.strategy = out->strategy,
 		.failure = failure,
+		.from_digest = r->back && !failure ? r->old.label_digest : NULL,
+		.from_config = r->back && !failure ? r->old.label_config : NULL,
 		.gap_ms = out->gap_ms,
 	};
 	struct err noted;
@@ -104,8 +106,8 @@ int rollout_undo(struct rollout *r, bool at_fault, const struct err *why, struct
 	if (at_fault)
 		rollout_record(r, why->msg);
 	*err = *why;
-	err->retryable = false;
-	return err_wrap(err, "%s of %s failed", r->by, d->image ?: d->name);
+	err->retryable = r->req->unattended && !at_fault && why->retryable;
+	return err_wrap(err, "%s of %s failed", r->back ? "rollback" : "deploy", d->image ?: d->name);
 }
 
 static int make_room(struct rollout *r, struct err *err)

@@ -24,6 +24,8 @@ struct command {
 extern const struct command command_table[];
 extern const size_t command_count;
 
+/* By argv: the first argument, or what argv[0] stands for. NULL: there is no such command. */
+const struct command *command_of(const char *argv0, const char *name);
 const struct command *command_find(const char *name);
 
 /*
@@ -34,6 +36,7 @@ int cmd_service_name(const struct options *o, char **out, struct err *err) MUST_
 
 int cmd_up(const struct invocation *in, struct err *err);
 int cmd_deploy(const struct invocation *in, struct err *err);
+int cmd_redeploy(const struct invocation *in, struct err *err); /* the child of `berth up`: redeploy.h */
 int cmd_rollback(const struct invocation *in, struct err *err);
 int cmd_down(const struct invocation *in, struct err *err);
 int cmd_pull(const struct invocation *in, struct err *err);

@@ -1,5 +1,7 @@
 #include "cmd/cmd.h"
 
+#include "agent/redeploy.h"
+
 const struct command command_table[] = {
 	{ "up", "[IMAGE] [OPTIONS] [-- COMMAND...]", "make this instance serve IMAGE, and answer health checks",
 	  "Brings the instance to the point where IMAGE runs and answers its probe, then stays in the foreground: "
@@ -41,6 +43,16 @@ const struct command command_table[] = {
 };
 
 const size_t command_count = ARRAY_LEN(command_table);
+
+/* `berth up` in all but what it does. */
+static const struct command redeploy = {
+	"up", "", "", NULL, CMD_UP, 1, cmd_redeploy,
+};
+
+const struct command *command_of(const char *argv0, const char *name)
+{
+	return argv0 && streq(argv0, REDEPLOY_ARGV0) ? &redeploy : command_find(name);
+}
 
 const struct command *command_find(const char *name)
 {

@@ -33,8 +33,13 @@ static void print_text(const struct deployment *d, const struct rollout_result *
 		       streq(r->strategy, "blue-green") ? " for clients on this host and by IPv6" : "");
 }
 
+static void print_nothing(const struct deployment *d, const struct rollout_result *r)
+{
+	(void)d, (void)r;
+}
+
 /* One way there and one back, otherwise alike. name: NULL where the image gives it. */
-static int roll_out(const struct options *o, const char *name,
+static int roll_out(const struct options *o, const char *name, bool unattended,
 		    int (*go)(struct deployment *, const struct rollout_request *, struct rollout_result *, struct err *),
 		    struct err *err)
 {
@@ -42,7 +47,10 @@ static int roll_out(const struct options *o, const char *name,
 		.force = opt_flag(o, OPT_FORCE),
 		.wait = !opt_flag(o, OPT_NO_WAIT),
 		.keep = opt_number(o, OPT_KEEP),
+		.unattended = unattended,
 	};
+	void (*print)(const struct deployment *, const struct rollout_result *) =
+		unattended ? print_nothing : opt_flag(o, OPT_JSON) ? print_json : print_text;
 	struct rollout_result result;
 	struct deployment d;
 	struct context c;
@@ -53,7 +61,7 @@ static int roll_out(const struct options *o, const char *name,
 	if (done == 0) {
 		done = go(&d, &request, &result, err);
 		if (done == 0)
-			(opt_flag(o, OPT_JSON) ? print_json : print_text)(&d, &result);
+			print(&d, &result);
 		deployment_close(&d);
 	}
 	context_close(&c);
@@ -62,7 +70,13 @@ static int roll_out(const struct options *o, const char *name,
 
 int cmd_deploy(const struct invocation *in, struct err *err)
 {
-	return roll_out(&in->options, NULL, rollout_deploy, err);
+	return roll_out(&in->options, NULL, false, rollout_deploy, err);
+}
+
+int cmd_redeploy(const struct invocation *in, struct err *err)
+{
+	redeploy_be_child();
+	return roll_out(&in->options, NULL, true, rollout_deploy, err);
 }
 
 int cmd_rollback(const struct invocation *in, struct err *err)
@@ -71,5 +85,5 @@ int cmd_rollback(const struct invocation *in, struct err *err)
 
 	if (cmd_service_name(&in->options, &name, err) < 0)
 		return -1;
-	return roll_out(&in->options, name, rollout_back, err);
+	return roll_out(&in->options, name, false, rollout_back, err);
 }

@@ -12,6 +12,7 @@ static int leave(struct deployment *d, struct err *err)
 	bool stop = opt_flag(d->context->options, OPT_STOP_ON_EXIT);
 	bool goes_on = !stop && d->snapshot.container[0];
 
+	redeploy_stop(&d->redeploy); /* it puts right what it has begun */
 	log_notice("%s%s", err->msg, goes_on ? "; the container goes on" : "");
 	err_clear(err);
 	if (stop)

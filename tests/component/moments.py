@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import threading
 import time
 import urllib.parse
@@ -252,6 +253,6 @@ def disarm(world):
 
 
 def kill(process):
-    """SIGKILL, and wait for the end: it hears nothing more."""
-    process.kill()
+    """SIGKILL to it and its children, and wait for the end: they hear nothing more."""
+    os.killpg(process.pid, signal.SIGKILL)
     process.wait()

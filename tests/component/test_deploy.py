@@ -6,8 +6,9 @@ import subprocess
 import time
 
 import pytest
-from lab import Engine, Registry, images
-from service import Berth, binary, request
+from deploy_steps import answer, moved, version
+from deploy_steps import berth, docker, registry, web  # noqa: F401 (fixtures)
+from service import binary
 
 PORTS = ("-p", "80:3000")
 BAD = ("--", "sh", "-c", "echo ending with 7 >&2; exit 7")
@@ -15,46 +16,8 @@ RECREATE = ("--strategy", "recreate")
 LABEL = "io.berth.digest"
 
 
-@pytest.fixture
-def registry(ns):
-    with Registry(ns) as registry:
-        yield registry
-
-
-@pytest.fixture
-def docker(ns):
-    with Engine("docker20") as engine:
-        yield engine.start(ns)
-
-
-@pytest.fixture
-def berth(ns, docker):
-    berth = Berth(ns, docker)
-    yield berth
-    berth.close()
-
-
-@pytest.fixture
-def web(registry):
-    return images.push("webapp:v1", registry, "team/web", "latest")
-
-
-def moved(registry, to="webapp:v2"):
-    """The tag means another image now."""
-    return images.push(to, registry, "team/web", "latest")
-
-
-def version(ns):
-    return json.loads(request(ns, 80, "/")[1])["version"]
-
-
 def names(docker):
     return sorted(docker.docker("ps", "--all", "--format", "{{.Names}}").split())
-
-
-def answer(done):
-    assert done.code == 0, done
-    return json.loads(done.out)
 
 
 def deploy(berth, web, *argv, **kwargs):

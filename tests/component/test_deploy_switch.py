@@ -6,108 +6,17 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-from lab import Engine, Registry, images
-from service import Berth, binary, request
+from deploy_steps import HOST, answer, check, moved, names, result, version
+from deploy_steps import berth, docker, outside, registry, web  # noqa: F401 (fixtures)
+from service import binary
 
 PORTS = ("-p", "80:3000", "--drain-timeout", "2s")
-HOST, OUTSIDE = "10.99.0.5", "10.99.0.9"
-PEER = Path(__file__).parent / "switch_peer.py"
-
-
-def check(*argv):
-    return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True, timeout=20).stdout
-
-
-class Outside:
-    """A machine beside the instance."""
-
-    def __init__(self, ns):
-        self.name = f"{ns.name}-out"
-        self.processes = []
-        check("ip", "netns", "add", self.name)
-        check(*ns.enter, "ip", "link", "add", "uplink", "type", "veth", "peer", "eth0", "netns", self.name)
-        check(*ns.enter, "ip", "addr", "add", f"{HOST}/24", "dev", "uplink")
-        check(*ns.enter, "ip", "link", "set", "uplink", "up")
-        for argv in (["addr", "add", f"{OUTSIDE}/24", "dev", "eth0"], ["link", "set", "eth0", "up"]):
-            check("ip", "netns", "exec", self.name, "ip", *argv)
-
-    def load(self, host=HOST, where=None):
-        enter = where or ["nsenter", f"--net=/run/netns/{self.name}", "--"]
-        argv = [*enter, sys.executable, str(PEER), "load", host, "80"]
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.processes.append(process)
-        process.stdout.readline()
-        return process
-
-    def ask(self):
-        return check("ip", "netns", "exec", self.name, sys.executable, str(PEER), "ask", HOST, "80").strip()
-
-    def close(self):
-        for process in self.processes:
-            process.kill()
-            process.wait()
-        subprocess.run(["ip", "netns", "del", self.name], stderr=subprocess.DEVNULL, check=False)
-
-
-@pytest.fixture
-def outside(ns):
-    outside = Outside(ns)
-    yield outside
-    outside.close()
-
-
-@pytest.fixture
-def registry(ns):
-    with Registry(ns) as registry:
-        yield registry
-
-
-@pytest.fixture
-def docker(ns):
-    with Engine("docker20") as engine:
-        yield engine.start(ns)
-
-
-@pytest.fixture
-def berth(ns, docker):
-    berth = Berth(ns, docker)
-    yield berth
-    berth.close()
-
-
-@pytest.fixture
-def web(registry):
-    return images.push("webapp:v1", registry, "team/web", "latest")
-
-
-def moved(registry, to="webapp:v2"):
-    return images.push(to, registry, "team/web", "latest")
-
-
-def result(client):
-    client.stdin.close()
-    said = json.loads(client.stdout.readline())
-    return {json.loads(a)["version"] for a in said["answers"]}, said["failures"]
-
-
-def answer(done):
-    assert done.code == 0, done
-    return json.loads(done.out)
 
 
 def deploy(berth, web, *argv):
     return berth.run("deploy", web, *PORTS, "--json", *argv)
-
-
-def names(docker, *flags):
-    return sorted(docker.docker("ps", *flags, "--format", "{{.Names}}").split())
-
-
-def version(ns, host="127.0.0.1"):
-    return json.loads(request(ns, 80, "/", host=host)[1])["version"]
 
 
 def test_no_request_fails_from_anywhere(ns, docker, berth, registry, web, outside):
@@ -326,11 +235,13 @@ def test_a_request_that_straddles_the_switch_ends_on_the_old_version(ns, docker,
     berth.up(web, *PORTS).ready()
     answer(deploy(berth, web, "--force"))
     moved(registry)
-    enters = [["nsenter", f"--net=/run/netns/{outside.name}", "--"], ns.enter]
     slow = []
-    for enter, host in zip(enters, (HOST, "127.0.0.1"), strict=True):
-        argv = [*enter, sys.executable, "-c", SLOW, host]
-        slow.append(subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+    for enter, host in ((outside.enter, HOST), (ns.enter, "127.0.0.1")):
+        slow.append(
+            outside.start(
+                [sys.executable, "-c", SLOW, host], enter, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        )
         assert slow[-1].stdout.readline() == "begun\n"
     process = ns.run(
         [binary(), "deploy", web, "-p", "80:3000", "--drain-timeout", "20s"],
@@ -408,7 +319,7 @@ def test_up_with_options_that_do_not_work_goes_back_to_the_switch(ns, docker, be
     first = docker.inspect("web")["Id"]
     berth.close()
     service = berth.up(web, *PORTS, "--restart", "no", "--", "sh", "-c", "exit 3")
-    service.wait_line("going back")
+    service.wait_line("were not carried out")
     service.ready()
     assert docker.inspect("web")["Id"] == first and names(docker, "--all") == ["web"]
     assert version(ns) == version(ns, "::1") == json.loads(outside.ask())["version"] == "v1"

@@ -99,12 +99,18 @@ def test_other_options_replace_the_container_and_keep_the_old_one_stopped(ns, do
     berth.up(web, *PORTS).ready()
     berth.close()
     first = docker.inspect("web")["Id"]
-    berth.up(web, *PORTS, "-e", "NEW=1").ready()
+    service = berth.up(web, *PORTS, "-e", "NEW=1", "--drain-timeout", "1s")
+    service.wait_line("another container is web now")
+    service.ready()
     now = docker.inspect("web")
     assert now["Id"] != first and "NEW=1" in now["Config"]["Env"]
     assert now["Config"]["Labels"]["io.berth.generation"] == "2"
     old = docker.inspect("web-prev")
-    assert old["Id"] == first and not old["State"]["Running"]
+    assert old["Id"] == first
+    deadline = time.monotonic() + 5
+    while docker.inspect("web-prev")["State"]["Running"] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not docker.inspect("web-prev")["State"]["Running"]
 
 
 def test_other_options_that_do_not_work_bring_the_old_container_back(ns, docker, berth, web):
@@ -112,7 +118,7 @@ def test_other_options_that_do_not_work_bring_the_old_container_back(ns, docker,
     berth.close()
     first = docker.inspect("web")["Id"]
     service = berth.up(web, *PORTS, "--restart", "no", "--", "sh", "-c", "exit 3")
-    service.wait_line("going back")
+    service.wait_line("were not carried out")
     service.ready()
     assert docker.inspect("web")["Id"] == first
     assert containers(docker) == ["web"]
@@ -123,7 +129,7 @@ def test_a_replacement_that_dies_at_once_is_not_taken_for_ready_by_probe_none(ns
     berth.close()
     first = docker.inspect("web")["Id"]
     service = berth.up(web, "--restart", "no", "--", "sh", "-c", "exit 3")
-    service.wait_line("going back")
+    service.wait_line("were not carried out")
     service.ready()
     assert docker.inspect("web")["Id"] == first
 

@@ -245,9 +245,68 @@ static void deployed(const char *name, const char *digest, const char *config, c
 
 static bool has_failed(const char *name, const char *digest, const char *config)
 {
-	CLEANUP(json_freep) struct json *row = record_failure(state_dir, name, digest, config);
+	CLEANUP(json_freep) struct json *row = record_objection(state_dir, name, digest, config);
 
 	return row != NULL;
+}
+
+static void rolled_back(const char *name, const char *to, const char *from, const char *config)
+{
+	const struct record_deployment r = {
+		.name = name, .by = "rollback", .digest = to, .config = config, .from_digest = from, .from_config = config,
+		.gap_ms = -1,
+	};
+	struct err err;
+
+	if (record_deployment(state_dir, &r, &err) < 0)
+		fail_msg("%s", err.msg);
+}
+
+/* Going back is an objection to what was left, until it is deployed or gone back to after all. */
+static void what_was_rolled_back_from_is_remembered(void **state)
+{
+	(void)state;
+	(void)unlink(file);
+	deployed("web", B, "c1", NULL);
+	rolled_back("web", A, B, "c1");
+	assert_true(has_failed("web", B, "c1"));
+	assert_false(has_failed("web", A, "c1"));
+	assert_false(has_failed("web", B, "c2"));
+	assert_false(has_failed("other", B, "c1"));
+	rolled_back("web", B, A, "c1");
+	assert_false(has_failed("web", B, "c1"));
+	assert_true(has_failed("web", A, "c1"));
+	deployed("web", A, "c1", NULL);
+	assert_false(has_failed("web", A, "c1"));
+}
+
+static bool is_wanted(const char *name, const char *image, const char *config)
+{
+	return record_is_wanted(state_dir, name, image, config);
+}
+
+static void want(const char *name, const char *image, const char *config)
+{
+	struct err err;
+
+	if (record_wanted(state_dir, name, image, config, &err) < 0)
+		fail_msg("%s", err.msg);
+}
+
+static void the_options_that_were_carried_out_last_are_known(void **state)
+{
+	(void)state;
+	(void)unlink(file);
+	assert_false(is_wanted("web", "r/web:1", "c1"));
+	want("web", "r/web:1", "c1");
+	want("api", "r/api:1", "c1");
+	assert_true(is_wanted("web", "r/web:1", "c1"));
+	assert_false(is_wanted("web", "r/web:2", "c1"));
+	want("web", "r/web:2", "c1");
+	assert_false(is_wanted("web", "r/web:1", "c1"));
+	assert_true(is_wanted("api", "r/api:1", "c1"));
+	deployed("web", A, "c1", NULL);
+	assert_true(is_wanted("web", "r/web:2", "c1"));
 }
 
 /* Of the same digest and configuration the last attempt counts; other ones are another matter. */
@@ -314,6 +373,8 @@ int main(void)
 		cmocka_unit_test(what_else_is_in_the_file_stays),
 		cmocka_unit_test(a_link_is_replaced_not_followed),
 		cmocka_unit_test(a_failed_deployment_is_remembered_until_it_succeeds),
+		cmocka_unit_test(what_was_rolled_back_from_is_remembered),
+		cmocka_unit_test(the_options_that_were_carried_out_last_are_known),
 		cmocka_unit_test(old_deployments_go),
 		cmocka_unit_test(a_forgotten_image_is_one_row_less),
 		cmocka_unit_test(a_directory_that_cannot_be_is_an_error),
