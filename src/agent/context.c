@@ -26,6 +26,14 @@ static void on_signal(void *arg, uint32_t events)
 	for (size_t i = 0; i < ARRAY_LEN(stop_signals); i++)
 		if (stop_signals[i].number == (int)info.ssi_signo)
 			loop_cancel(c->loop, stop_signals[i].name);
+	if (c->on_user_signal && (info.ssi_signo == SIGUSR1 || info.ssi_signo == SIGUSR2))
+		c->on_user_signal(c->on_user_signal_arg, (int)info.ssi_signo);
+}
+
+void context_on_user_signal(struct context *c, void (*fn)(void *arg, int number), void *arg)
+{
+	c->on_user_signal = fn;
+	c->on_user_signal_arg = arg;
 }
 
 static int take_signals(struct context *c, struct err *err)
@@ -35,6 +43,8 @@ static int take_signals(struct context *c, struct err *err)
 	sigemptyset(&set);
 	for (size_t i = 0; i < ARRAY_LEN(stop_signals); i++)
 		sigaddset(&set, stop_signals[i].number);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
 	signal(SIGPIPE, SIG_IGN);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return err_sys(err, errno, "sigprocmask");

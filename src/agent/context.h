@@ -20,16 +20,20 @@ struct context {
 	struct docker *docker;
 	struct platform platform;
 	struct loop_watch *signal_watch;
+	void (*on_user_signal)(void *arg, int number); /* NULL: they mean nothing */
+	void *on_user_signal_arg;
 	int signal_fd;
 	int64_t last_progress_ms; /* monotonic; the main line's sign of life for the watchdog */
 };
 
 /*
  * Opens everything; no traffic yet. SIGTERM, SIGINT and SIGHUP become a cancellation of
- * the loop; SIGPIPE is ignored. imds_patience_ms: see imds_new(). ERR_CONFIG for bad values.
+ * the loop; SIGUSR1 and SIGUSR2 go to context_on_user_signal(); SIGPIPE is ignored. imds_patience_ms: see imds_new(). ERR_CONFIG for bad values.
  */
 int context_open(struct context *c, const struct options *options, int64_t imds_patience_ms, struct err *err) MUST_CHECK;
 void context_close(struct context *c);
 
+/* Who is told of SIGUSR1 and SIGUSR2, in a callback of the loop. NULL: nobody. */
+void context_on_user_signal(struct context *c, void (*fn)(void *arg, int number), void *arg);
 
 #endif

@@ -26,10 +26,43 @@ static void write_status_file(struct deployment *d)
 		log_debug("%s", ignored.msg);
 }
 
-void deployment_tell(struct deployment *d, enum board_status status, const char *phase, const char *reason, ...)
+/* What the instance is there for is said before how the app does. */
+static const char *effective(const struct deployment *d, enum board_status *status)
+{
+	static const char unheard[] = "waiting for what the instance's metadata says";
+	const struct lifecycle *l = &d->lifecycle;
+
+	*status = d->status;
+	if (l->duty == LIFECYCLE_LEAVING)
+		*status = BOARD_DRAINING;
+	else if (d->status == BOARD_READY && l->duty != LIFECYCLE_SERVING)
+		*status = BOARD_STARTING;
+	else
+		return d->reason;
+	return l->duty == LIFECYCLE_UNKNOWN ? unheard : l->reason;
+}
+
+static void publish(struct deployment *d, const char *phase)
 {
 	struct snapshot *s = &d->snapshot;
-	char text[sizeof s->reason] = "";
+	enum board_status status;
+	const char *reason = effective(d, &status);
+
+	bool changed = s->status != status || !streq(s->reason, reason) || (*phase && !streq(s->phase, phase));
+	s->status = status;
+	(void)snprintf(s->reason, sizeof s->reason, "%s", reason);
+	if (*phase)
+		(void)snprintf(s->phase, sizeof s->phase, "%s", phase);
+	board_publish(d->board, s);
+	if (!changed)
+		return;
+	notify_send("STATUS=%s%s%s", board_status_name(status), *reason ? ": " : "", reason);
+	write_status_file(d);
+}
+
+void deployment_tell(struct deployment *d, enum board_status status, const char *phase, const char *reason, ...)
+{
+	char text[sizeof d->reason] = "";
 	va_list args;
 
 	if (!d->board)
@@ -40,16 +73,15 @@ void deployment_tell(struct deployment *d, enum board_status status, const char 
 		va_end(args);
 		text_clean(text); /* it becomes a line of sd_notify's too */
 	}
-	bool changed = s->status != status || !streq(s->reason, text) || (*phase && !streq(s->phase, phase));
-	s->status = status;
-	memcpy(s->reason, text, sizeof text);
-	if (*phase)
-		(void)snprintf(s->phase, sizeof s->phase, "%s", phase);
-	board_publish(d->board, s);
-	if (!changed)
-		return;
-	notify_send("STATUS=%s%s%s", board_status_name(status), *text ? ": " : "", text);
-	write_status_file(d);
+	d->status = status;
+	memcpy(d->reason, text, sizeof text);
+	publish(d, phase);
+}
+
+void deployment_retell(struct deployment *d)
+{
+	d->retold = true;
+	publish(d, "");
 }
 
 static void on_phase(void *arg, const char *phase)
@@ -132,7 +164,7 @@ static int take_turn(struct deployment *d, struct err *err)
 			return 0;
 		if (err->kind != ERR_CONFLICT)
 			return -1;
-		deployment_tell(d, d->snapshot.status, "wait", "%s", err->msg);
+		deployment_tell(d, d->status, "wait", "%s", err->msg);
 		if (serves_already(d, &serves, err) < 0)
 			return -1;
 		if (serves)
@@ -184,49 +216,62 @@ static int make_first(struct deployment *d, struct err *err)
 	return 0;
 }
 
-/* A child changes what is there; this process follows it meanwhile. It waits for the lock if others have it. */
-static int hand_over(struct deployment *d, struct err *err)
+int deployment_hand_over(struct deployment *d, const char *argv0, struct err *err)
 {
 	deploy_lock_release(&d->deploying);
-	return redeploy_start(&d->redeploy, d->context->loop, d->context->options->arguments, err);
+	return redeploy_start(&d->redeploy, d->context->loop, argv0, d->context->options->arguments, err);
+}
+
+/* NAME is there. What others put in its place while this process served, or since then, is what is wanted now. */
+static int take(struct deployment *d, enum generation_found found, const struct container_state *state,
+		enum follow_mode *mode, struct err *err)
+{
+	bool others = found == GENERATION_OTHER && (d->served || deployment_is_wanted(d));
+
+	if (found == GENERATION_OTHER && !others) {
+		log_notice("%s was made with other options; it serves until these are carried out", d->name);
+		*mode = FOLLOW_OLD;
+		return deployment_hand_over(d, REDEPLOY_ARGV0, err);
+	}
+	if (others && !d->served)
+		log_notice("these options have been carried out, and %s is what was deployed since", d->name);
+	if (adopt(d, state, err) < 0)
+		return -1;
+	if (!others)
+		deployment_note_wanted(d);
+	return d->prev_runs ? deployment_hand_over(d, REDEPLOY_MEND_ARGV0, err) : 0;
 }
 
 /* Brings NAME to life: adopts it, starts it, makes it, or has it replaced. */
-static int bring_up(struct deployment *d, struct err *err)
+static int bring_up(struct deployment *d, enum follow_mode *mode, struct err *err)
 {
 	CLEANUP(container_state_clear) struct container_state state = { 0 };
 	enum generation_found found;
 
+	*mode = FOLLOW_FRESH;
 	if (await_docker(d, err) < 0)
 		return -1;
 	int turn = take_turn(d, err);
+	if (turn > 0 && !d->served) {
+		*mode = FOLLOW_OLD;
+		return deployment_hand_over(d, REDEPLOY_ARGV0, err);
+	}
 	if (turn)
-		return turn < 0 ? -1 : d->served ? 0 : hand_over(d, err);
+		return turn < 0 ? -1 : 0;
 	if (generation_find(d, &found, &state, err) < 0)
 		return -1;
-	if (found == GENERATION_NONE) {
-		if (make_first(d, err) < 0)
-			return -1;
-	} else if (found == GENERATION_OTHER) {
-		/* What others put in its place while this process served, or since then, is what is wanted now. */
-		bool others = d->served || deployment_is_wanted(d);
-		if (!others)
-			log_notice("%s was made with other options; it serves until these are carried out", d->name);
-		else if (!d->served)
-			log_notice("these options have been carried out, and %s is what was deployed since", d->name);
-		return others ? adopt(d, &state, err) : hand_over(d, err);
-	} else if (adopt(d, &state, err) < 0) {
+	if (found != GENERATION_NONE)
+		return take(d, found, &state, mode, err);
+	if (make_first(d, err) < 0)
 		return -1;
-	}
 	deployment_note_wanted(d);
 	return 0;
 }
 
 /* After bring_up(): follow for life. Returns 0 to look again. */
-static int serve(struct deployment *d, struct err *err)
+static int serve(struct deployment *d, enum follow_mode mode, struct err *err)
 {
 	bool stay = streq(opt_str(d->context->options, OPT_ON_FAILURE), "stay");
-	enum follow_mode mode = d->redeploy.state == REDEPLOY_NONE ? FOLLOW_FRESH : FOLLOW_OLD;
 	enum follow_end end;
 	struct err why;
 
@@ -254,7 +299,9 @@ static int serve(struct deployment *d, struct err *err)
 
 static int attempt(struct deployment *d, struct err *err)
 {
-	return bring_up(d, err) < 0 ? -1 : serve(d, err);
+	enum follow_mode mode;
+
+	return bring_up(d, &mode, err) < 0 ? -1 : serve(d, mode, err);
 }
 
 /* A temporary failure: say it, wait, try again. */
@@ -316,24 +363,4 @@ int deployment_run(struct deployment *d, struct err *err)
 		if (wait_to_retry(d, &why, &delay_ms, err) < 0)
 			return -1;
 	}
-}
-
-int deployment_drain(struct deployment *d, struct err *err)
-{
-	int64_t drain_ms = opt_number(d->context->options, OPT_DRAIN_TIMEOUT);
-
-	loop_uncancel(d->context->loop); /* a second signal cuts the drain short */
-	deployment_tell(d, BOARD_DRAINING, "drain", "berth was told to stop");
-	notify_send("STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld", (long long)(drain_ms + DOCKER_TIMEOUT_MS) * 1000);
-	log_notice("draining for %.1f s", (double)drain_ms / 1e3);
-	d->context->last_progress_ms = clock_mono_ms() + drain_ms;
-	if (loop_sleep(d->context->loop, drain_ms, err) < 0) {
-		loop_uncancel(d->context->loop);
-		err_clear(err);
-	}
-	deployment_tell(d, BOARD_DRAINING, "stop", "stopping the container");
-	if (container_stop(d->context->docker, d->name, -1, err) < 0 && err->kind != ERR_NOT_FOUND)
-		return -1;
-	err_clear(err);
-	return 0;
 }

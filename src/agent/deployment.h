@@ -8,6 +8,8 @@
 #include "agent/acquire.h"
 #include "agent/board.h"
 #include "agent/context.h"
+#include "agent/drain.h"
+#include "agent/lifecycle.h"
 #include "agent/lock.h"
 #include "agent/probe.h"
 #include "agent/readiness.h"
@@ -35,7 +37,12 @@ struct deployment {
 	struct context *context;
 	struct board *board; /* NULL: this process does not serve, it visits */
 	struct progress *progress;
-	struct snapshot snapshot;
+	struct snapshot snapshot; /* as told: `status` and `reason` below, unless `lifecycle` says otherwise */
+	enum board_status status; /* of the app */
+	char reason[512];
+	struct lifecycle lifecycle;
+	struct drain drain; /* while the lifecycle is LEAVING */
+	bool retold;        /* the lifecycle has changed: look at once */
 
 	struct reference ref;
 	char *image;       /* fully qualified, as asked: the label */
@@ -53,6 +60,7 @@ struct deployment {
 	struct deploy_lock deploying; /* who changes containers */
 	struct switch_table *table;   /* where clients are led */
 	bool served;         /* a container of this service has been followed: others may replace it from now on */
+	bool prev_runs;      /* generation_find() has seen NAME-prev run: it is to be drained and stopped */
 	struct redeploy redeploy; /* these options are not what serves: a child carries them out */
 };
 
@@ -74,8 +82,14 @@ void deployment_close(struct deployment *d);
  */
 int deployment_run(struct deployment *d, struct err *err) MUST_CHECK;
 
-/* --stop-on-exit: 503 "draining" for --drain-timeout, then the container is stopped. */
+/* --stop-on-exit: 503 "draining" until drain_look() says that it is over, then the container is stopped. (drain.c) */
 int deployment_drain(struct deployment *d, struct err *err) MUST_CHECK;
+
+/*
+ * To a child, for REDEPLOY_ARGV0 (which carries out these options, unattended: rollout.h) or REDEPLOY_MEND_ARGV0, while this
+ * process follows what is there. It waits for the lock.
+ */
+int deployment_hand_over(struct deployment *d, const char *argv0, struct err *err) MUST_CHECK;
 
 /*
  * These options have been carried out, and whatever else serves since then is what somebody has asked for: a restart of
@@ -87,5 +101,7 @@ bool deployment_is_wanted(const struct deployment *d);
 /* Tells everybody, where there is a board: status, phase ("" keeps it) and reason (printf; NULL: none). */
 void deployment_tell(struct deployment *d, enum board_status status, const char *phase, const char *reason, ...)
 	PRINTF_LIKE(4, 5);
+/* The same again, after a change of the lifecycle. */
+void deployment_retell(struct deployment *d);
 
 #endif

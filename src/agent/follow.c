@@ -32,7 +32,7 @@ static bool woken(void *arg)
 {
 	const struct follow *f = arg;
 
-	return f->woken || f->d->redeploy.state >= REDEPLOY_DONE || (f->d->rest && pull_rest_settled(f->d->rest));
+	return f->woken || f->d->retold || f->d->redeploy.state >= REDEPLOY_DONE || (f->d->rest && pull_rest_settled(f->d->rest));
 }
 
 /*
@@ -43,6 +43,10 @@ static int64_t interval_ms(const struct follow *f)
 {
 	const struct deployment *d = f->d;
 	int64_t interval = opt_number(d->context->options, OPT_PROBE_INTERVAL);
+	bool draining = d->lifecycle.duty == LIFECYCLE_LEAVING && !d->drain.over;
+
+	if (draining && interval > DRAIN_STEP_MS)
+		return DRAIN_STEP_MS;
 	bool eager = f->nameless || (!f->was_ready && !f->failed && d->readiness.passes == 0 && f->probe.kind != PROBE_DOCKER);
 
 	return eager && interval > STARTING_INTERVAL_MS ? STARTING_INTERVAL_MS : interval;
@@ -60,7 +64,7 @@ static int wait_interval(struct follow *f, int64_t started_ms, struct err *err)
 			return -1;
 		err_clear(err);
 	}
-	f->woken = false;
+	f->woken = d->retold = false;
 	return 0;
 }
 
@@ -201,7 +205,7 @@ static bool hopeless(struct follow *f, const struct container_state *state, stru
 	bool over = *state->status && !state->running && !state->restarting;
 	int64_t now = clock_mono_ms();
 
-	if (f->was_ready || f->failed || f->ready_by_ms < 0 || deploy_lock_is_others(&f->d->deploying))
+	if (f->was_ready || f->failed || f->ready_by_ms < 0 || f->d->drain.over || deploy_lock_is_others(&f->d->deploying))
 		return false;
 	if (over)
 		err_set(why, ERR_FAILED, "%s ended before it was ready: exit code %d%s", f->d->name, state->exit_code,
@@ -234,7 +238,7 @@ static bool redeploy_is_over(struct follow *f, struct err *why)
 {
 	const struct deployment *d = f->d;
 
-	if (redeploy_look(&f->d->redeploy) != REDEPLOY_FAILED)
+	if (redeploy_look(&f->d->redeploy) != REDEPLOY_FAILED || streq(d->redeploy.argv0, REDEPLOY_MEND_ARGV0))
 		return false;
 	if (d->readiness.ready) {
 		log_notice("these options were not carried out; %s serves on as it was made", d->name);
@@ -260,7 +264,7 @@ static int follow_until(struct follow *f, int64_t give_up_ms, enum follow_end *e
 			*end = FOLLOW_GONE;
 			return 0;
 		}
-		if (follow_settle(f, err) < 0 || mind_route(f, err) < 0)
+		if (follow_settle(f, err) < 0 || mind_route(f, err) < 0 || follow_duty(f, &state, err) < 0)
 			return -1;
 		tell_state(f);
 		if (redeploy_is_over(f, why) || hopeless(f, &state, why) || (f->failed && give_up_ms >= 0 && started >= give_up_ms)) {

@@ -34,6 +34,9 @@ int follow_revive(struct follow *f, struct err *err) MUST_CHECK;
 /* Takes the failure as the reason. Whether it is a new one. */
 bool follow_take_reason(struct follow *f, struct err *err);
 
+/* Drains the container while the instance is on its way out, and has it serve again after that. -1: ERR_CANCELLED. */
+int follow_duty(struct follow *f, const struct container_state *state, struct err *err) MUST_CHECK;
+
 /* Ends what a berth that died at work has left. What fails is tried again. -1: ERR_CANCELLED. */
 int follow_settle(struct follow *f, struct err *err) MUST_CHECK;
 

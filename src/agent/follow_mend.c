@@ -1,4 +1,4 @@
-/* What others leave behind: an engine that was away, a berth that died at work. */
+/* What comes from elsewhere: an engine that was away, a berth that died at work, an instance that is to go. */
 #include "agent/follow_internal.h"
 
 #include "agent/generation.h"
@@ -71,6 +71,8 @@ static int take_over(struct follow *f, struct err *err)
 	if (generation_find(d, &found, &state, err) == 0)
 		result = found == GENERATION_NONE || state.running || !f->others ? 0 : generation_start(d, err);
 	deploy_lock_release(&d->deploying);
+	if (result == 0 && d->prev_runs) /* which takes time */
+		result = deployment_hand_over(d, REDEPLOY_MEND_ARGV0, err);
 	f->unsettled = result < 0;
 	f->others &= f->unsettled;
 	f->woken = true;
@@ -95,3 +97,41 @@ int follow_settle(struct follow *f, struct err *err)
 	return 0;
 }
 
+/* At its end, with --stop-on-exit. An engine that cannot now is asked again at the next look. */
+static int stop_drained(struct deployment *d, struct err *err)
+{
+	if (container_stop(d->context->docker, d->name, -1, err) < 0 && err->kind != ERR_NOT_FOUND) {
+		if (err->kind == ERR_CANCELLED)
+			return -1;
+		log_warning("%s", err->msg);
+		err_clear(err);
+		return 0;
+	}
+	err_clear(err);
+	d->drain.stopped = true;
+	log_notice("stopped %s", d->name);
+	return 0;
+}
+
+int follow_duty(struct follow *f, const struct container_state *state, struct err *err)
+{
+	struct deployment *d = f->d;
+
+	if (d->lifecycle.duty == LIFECYCLE_LEAVING) {
+		bool over = drain_look(d, *state->status ? state : NULL);
+		bool stop = over && !d->drain.stopped && opt_flag(d->context->options, OPT_STOP_ON_EXIT);
+		return stop ? stop_drained(d, err) : 0;
+	}
+	bool stopped = d->drain.stopped;
+	if (d->drain.began_ms)
+		log_notice("the drain of %s has ended%s", d->name, stopped ? "; starting it again" : "");
+	drain_forget(d);
+	if (!stopped || generation_start(d, err) == 0)
+		return 0;
+	if (err->kind == ERR_CANCELLED)
+		return -1;
+	d->drain.stopped = err->retryable; /* the next look tries again */
+	if (follow_take_reason(f, err))
+		log_warning("%s: %s", d->name, f->reason);
+	return 0;
+}

@@ -15,12 +15,15 @@ enum generation_found {
 };
 
 /*
- * Looks, and first mends what a death left, finishing or undoing it: one NAME, NAME-prev stopped, no NAME-next, and
- * NAME's restart policy as asked. ERR_CONFLICT when NAME is a stranger's container, which is never touched.
+ * Looks, and first mends what a death left, finishing or undoing it: one NAME, no NAME-next, and NAME's restart policy
+ * as asked. d->prev_runs: NAME-prev has not been drained and stopped yet. ERR_CONFLICT when NAME is a stranger's container, which is never touched.
  * For this and all that changes containers the caller holds the service's deploy_lock.
  */
 int generation_find(struct deployment *d, enum generation_found *found, struct container_state *state,
 		    struct err *err) MUST_CHECK;
+
+/* Drains and stops NAME-prev where generation_find() has seen it run. As long as --drain-timeout. */
+int generation_end_prev(struct deployment *d, struct err *err) MUST_CHECK;
 
 /* Starts NAME. One that the engine cannot start any more is removed, for find() to see: retryable. */
 int generation_start(struct deployment *d, struct err *err) MUST_CHECK;

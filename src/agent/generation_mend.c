@@ -45,10 +45,15 @@ static bool has_own_policy(const struct container_state *s)
 	return now && *now && !streq(now, "no");
 }
 
-/* A candidate has never had its own restart policy, except on Podman; what served before has. */
-static bool served_before(const struct container_state *s)
+/*
+ * A candidate has never had its own restart policy; what served before has. On Podman, which cannot change it, both have;
+ * there NAME was started before its candidate, and after what it takes the place of in a rollback.
+ */
+static bool served_before(const struct deployment *d, const struct trio *t)
 {
-	return has_own_policy(s) && s->started_ms > 0;
+	if (!has_own_policy(&t->next) || t->next.started_ms <= 0)
+		return false;
+	return docker_info(d->context->docker)->store != DOCKER_STORE_PODMAN || t->name.started_ms > t->next.started_ms;
 }
 
 static int move_name(struct deployment *d, const char *from, const char *to, struct err *err)
@@ -92,7 +97,9 @@ static int restore_name(struct deployment *d, struct trio *t, struct err *err)
 	if (!t->has_prev)
 		return 0;
 	t->has_prev = false;
-	container_state_clear(&t->prev);
+	t->has_name = true;
+	t->name = t->prev;
+	t->prev = (struct container_state){ 0 };
 	return move_name(d, d->prev, d->name, err);
 }
 
@@ -100,7 +107,7 @@ static int settle_next(struct deployment *d, struct trio *t, struct err *err)
 {
 	if (!t->has_next)
 		return 0;
-	if (!t->has_prev && served_before(&t->next)) {
+	if (!t->has_prev && served_before(d, t)) {
 		t->has_prev = true;
 		t->prev = t->next;
 		t->next = (struct container_state){ 0 };
@@ -120,14 +127,22 @@ static int settle_name(struct deployment *d, struct err *err)
 	return generation_set_restart(d, &state, err) < 0 || route_settle(d, err) < 0 ? -1 : 0;
 }
 
-static int end_prev(struct deployment *d, const struct container_state *prev, struct err *err)
+int generation_end_prev(struct deployment *d, struct err *err)
 {
+	CLEANUP(container_state_clear) struct container_state prev = { 0 };
 	size_t left;
 
-	if (!prev->running)
+	if (!d->prev_runs)
 		return 0;
+	int found = generation_look(d, d->prev, &prev, err);
+	d->prev_runs = found == 0 && prev.running;
+	if (!d->prev_runs)
+		return found < 0 ? -1 : 0;
 	log_info("stopping %s: an interrupted run had left it running", d->prev);
-	return route_drain(d, prev, &left, err) < 0 ? -1 : container_stop(d->context->docker, prev->id, -1, err);
+	if (route_drain(d, &prev, &left, err) < 0 || container_stop(d->context->docker, prev.id, -1, err) < 0)
+		return -1;
+	d->prev_runs = false;
+	return 0;
 }
 
 int generation_mend(struct deployment *d, struct err *err)
@@ -140,7 +155,8 @@ int generation_mend(struct deployment *d, struct err *err)
 		return -1;
 	if (settle_next(d, &t, err) < 0)
 		return -1;
-	return settle_name(d, err) < 0 || (t.has_prev && end_prev(d, &t.prev, err) < 0) ? -1 : 0;
+	d->prev_runs = t.has_prev && t.prev.running;
+	return settle_name(d, err);
 }
 
 int generation_set_restart(struct deployment *d, const struct container_state *state, struct err *err)

@@ -87,10 +87,11 @@ const struct option_row option_table[OPT__COUNT] = {
 	[OPT_PROBE_FALL] = { "probe-fall", "BERTH_PROBE_FALL", "N", "3", NULL,
 		"bad probes in a row that make it unhealthy", CHANGES, OPTION_COUNT, 0 },
 	[OPT_DRAIN_TIMEOUT] = { "drain-timeout", "BERTH_DRAIN_TIMEOUT", "TIME", "30s", NULL,
-		"how long a container that is to stop keeps its connections; with --stop-on-exit also how long /healthz says draining",
+		"how long a container that is to stop, or that drains, keeps its connections at most",
 		CHANGES | CMD_DOWN, OPTION_DURATION, 0 },
 	[OPT_STOP_ON_EXIT] = { "stop-on-exit", "BERTH_STOP_ON_EXIT", NULL, NULL, NULL,
-		"on SIGTERM drain and stop the container too (default: leave it running)", CMD_UP, OPTION_FLAG, 0 },
+		"on SIGTERM drain and stop the container too; also at the end of a drain that a signal or the instance's metadata has begun "
+		"(default: leave it running)", CMD_UP, OPTION_FLAG, 0 },
 	[OPT_STRATEGY] = { "strategy", "BERTH_STRATEGY", "HOW", NULL, "blue-green|recreate",
 		"blue-green: the new container runs beside the old one until it is ready, and then gets the clients; recreate: "
 		"the old one stops first (default: blue-green where two can run: bridge network, a published TCP port, no writable "
@@ -129,7 +130,7 @@ const struct option_row option_table[OPT__COUNT] = {
 	[OPT_JSON] = { "json", NULL, NULL, NULL, NULL,
 		"print JSON", CMD_STATUS | CMD_PULL | CMD_VERSION | CMD_DEPLOY | CMD_ROLLBACK, OPTION_FLAG, 0 },
 	[OPT_WATCH] = { "watch", NULL, NULL, NULL, NULL,
-		"print again whenever something changes", CMD_STATUS, OPTION_FLAG, 0 },
+		"print again whenever something changes; on a terminal, in place", CMD_STATUS, OPTION_FLAG, 0 },
 	[OPT_CONFIG] = { "config", "BERTH_CONFIG", "FILE", OPTIONS_CONFIG_PATH, NULL,
 		"file of KEY=value lines with the variables named here", CMD_ALL & ~(CMD_VERSION | CMD_HELP),
 		OPTION_STRING, 0 },

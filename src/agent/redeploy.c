@@ -42,7 +42,7 @@ static int spawn(struct redeploy *r, struct err *err)
 {
 	CLEANUP(strv_free) struct strv argv = { 0 };
 
-	strv_add(&argv, REDEPLOY_ARGV0);
+	strv_add(&argv, r->argv0);
 	strv_add(&argv, "up");
 	for (char **a = r->arguments; a && *a; a++)
 		strv_add(&argv, *a);
@@ -69,11 +69,13 @@ static int start(struct redeploy *r, struct err *err)
 	return err_sys(err, errno, "pidfd_open");
 }
 
-int redeploy_start(struct redeploy *r, struct loop *loop, char **arguments, struct err *err)
+int redeploy_start(struct redeploy *r, struct loop *loop, const char *argv0, char **arguments, struct err *err)
 {
 	if (r->state == REDEPLOY_RUNS || r->state == REDEPLOY_WAITS)
 		return 0;
-	*r = (struct redeploy){ .loop = loop, .arguments = arguments, .pid_fd = -1, .delay_ms = AGAIN_FIRST_MS };
+	*r = (struct redeploy){
+		.loop = loop, .argv0 = argv0, .arguments = arguments, .pid_fd = -1, .delay_ms = AGAIN_FIRST_MS
+	};
 	if (start(r, err) == 0)
 		return 0;
 	redeploy_stop(r);

@@ -10,8 +10,9 @@
 
 #include "net/loop.h"
 
-/* argv[0] of the child; behind it come "up" and the arguments of `berth up`. */
+/* argv[0] of the child, what it is for; behind it come "up" and the arguments of `berth up`. */
 #define REDEPLOY_ARGV0 "berth-redeploy"
+#define REDEPLOY_MEND_ARGV0 "berth-mend" /* what a death has left is ended, and nothing else */
 
 enum redeploy_state {
 	REDEPLOY_NONE,   /* nothing to do */
@@ -23,6 +24,7 @@ enum redeploy_state {
 
 struct redeploy {
 	struct loop *loop;  /* borrowed */
+	const char *argv0;  /* static */
 	char **arguments;   /* behind the command's name, NULL at the end; borrowed */
 	enum redeploy_state state;
 	pid_t pid;
@@ -33,8 +35,8 @@ struct redeploy {
 
 #define REDEPLOY_INIT ((struct redeploy){ .pid_fd = -1 })
 
-/* Starts the child, anew if need be. */
-int redeploy_start(struct redeploy *r, struct loop *loop, char **arguments, struct err *err) MUST_CHECK;
+/* Starts the child; one that runs, or is to run again, will do: whatever it is for, it mends first. */
+int redeploy_start(struct redeploy *r, struct loop *loop, const char *argv0, char **arguments, struct err *err) MUST_CHECK;
 
 /*
  * How it stands; DONE and FAILED once, NONE after that. A temporary failure (exit code 75, or a signal) is tried again

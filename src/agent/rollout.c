@@ -38,7 +38,7 @@ static int begin(struct rollout *r, struct err *err)
 	*r->out = (struct rollout_result){ .strategy = "", .gap_ms = -1 };
 	if (await_docker(d, err) < 0 ||
 	    deploy_lock_take(&d->deploying, what, r->req->wait, d->context->loop, err) < 0 ||
-	    generation_find(d, &found, &r->old, err) < 0)
+	    generation_find(d, &found, &r->old, err) < 0 || generation_end_prev(d, err) < 0)
 		return -1;
 	r->has_old = found != GENERATION_NONE;
 	r->same = found == GENERATION_SAME;
@@ -197,6 +197,16 @@ int rollout_deploy(struct deployment *d, const struct rollout_request *req, stru
 	};
 
 	int result = deploy(&r, err);
+	end(&r);
+	return result;
+}
+
+int rollout_mend(struct deployment *d, const struct rollout_request *req, struct rollout_result *out,
+		 struct err *err)
+{
+	struct rollout r = { .d = d, .req = req, .out = out, .by = "up", .candidate = d->next };
+
+	int result = begin(&r, err);
 	end(&r);
 	return result;
 }

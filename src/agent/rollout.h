@@ -42,6 +42,10 @@ struct rollout_result {
 int rollout_deploy(struct deployment *d, const struct rollout_request *req, struct rollout_result *out,
 		   struct err *err) MUST_CHECK;
 
+/* What a death has left is ended, as deploy and rollback do first; then all is as it was found. */
+int rollout_mend(struct deployment *d, const struct rollout_request *req, struct rollout_result *out,
+		 struct err *err) MUST_CHECK;
+
 /* To NAME-prev as it was made, without any network; NAME becomes NAME-prev. ERR_NOT_FOUND when there is none. */
 int rollout_back(struct deployment *d, const struct rollout_request *req, struct rollout_result *out,
 		 struct err *err) MUST_CHECK;

@@ -83,7 +83,7 @@ int rollout_ensure(struct rollout *r, struct err *err)
 	CLEANUP(container_state_clear) struct container_state state = { 0 };
 	enum generation_found found;
 
-	if (generation_find(r->d, &found, &state, err) < 0)
+	if (generation_find(r->d, &found, &state, err) < 0 || generation_end_prev(r->d, err) < 0)
 		return -1;
 	bool down = found != GENERATION_NONE && !state.running && !state.restarting;
 	return down && (r->old.running || r->old.restarting) ? serve_again(r, err) : 0;

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define DRAIN_STEP_MS 50
+#define STEP_MS 50
 #define DRAIN_SHARE 4 /* each pause is so many times as long as the counting before it: conntrack may be long */
 #define FREE_PATIENCE_MS 5000 /* the listener lets go of its ports within milliseconds */
 #define FREE_STEP_MS 10
@@ -186,19 +186,27 @@ static void own_ports(const struct container_state *s, struct endpoints *out)
 	}
 }
 
+int route_connections(const struct container_state *s, size_t *out, struct err *err)
+{
+	CLEANUP(endpoints_clear) struct endpoints e = { 0 };
+
+	if (!strchr(s->address, '.'))
+		return err_set(err, ERR_FAILED, "%s has no address of its own", s->name);
+	own_ports(s, &e);
+	return switch_connections(e.v, e.n, s->address, out, err);
+}
+
 int route_drain(struct deployment *d, const struct container_state *old, size_t *left, struct err *err)
 {
 	int64_t deadline_ms = clock_mono_ms() + opt_number(d->context->options, OPT_DRAIN_TIMEOUT);
-	CLEANUP(endpoints_clear) struct endpoints e = { 0 };
 
 	*left = 0;
 	if (!old->running || !strchr(old->address, '.'))
 		return 0;
-	own_ports(old, &e);
 	/* None twice: one that the listener was opening is not seen yet. */
 	for (int none = 0; none < 2;) {
 		int64_t began_ms = clock_mono_ms();
-		if (switch_connections(e.v, e.n, old->address, left, err) < 0) {
+		if (route_connections(old, left, err) < 0) {
 			log_debug("%s", err->msg);
 			*left = 1;
 		}
@@ -207,7 +215,7 @@ int route_drain(struct deployment *d, const struct container_state *old, size_t 
 		if (now_ms >= deadline_ms)
 			break;
 		d->context->last_progress_ms = now_ms;
-		if (loop_sleep(d->context->loop, pause_ms > DRAIN_STEP_MS ? pause_ms : DRAIN_STEP_MS, err) < 0)
+		if (loop_sleep(d->context->loop, pause_ms > STEP_MS ? pause_ms : STEP_MS, err) < 0)
 			return -1;
 	}
 	if (switch_forget_udp(old->address, err) < 0)

@@ -32,6 +32,9 @@ void route_target(struct deployment *d, char id[65]);
 /* Somebody accepts connections on each published TCP port of this host. */
 bool route_is_open(const struct container_state *s);
 
+/* How many connections the container has: see switch_connections(). ERR_FAILED for one without an address of its own. */
+int route_connections(const struct container_state *s, size_t *out, struct err *err) MUST_CHECK;
+
 /*
  * Waits until the container's connections are over, at most --drain-timeout, and then lets UDP peers go elsewhere.
  * *left: how many were not over. What cannot be counted is waited for.

@@ -1,15 +1,9 @@
-#include "aws/imds.h"
+#include "aws/imds_internal.h"
 
 #include <unistd.h>
 
-#include "aws/imds_settings.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/secret.h"
-
-#define TOKEN_PATH "/latest/api/token"
-#define TOKEN_HEADER "X-aws-ec2-metadata-token"
-#define TTL_HEADER "X-aws-ec2-metadata-token-ttl-seconds"
 
 /* An answer takes milliseconds; what does not come in a second hardly ever comes. */
 #define ATTEMPT_FIRST_MS 1000
@@ -17,63 +11,15 @@
 /* IMDS limits the rate per instance; a boot outage should still end soon after it ends. */
 #define BACKOFF_FIRST_MS 250
 #define BACKOFF_MAX_MS 4000
-/* A token is renewed so long before it ends. */
-#define RENEW_BEFORE_MS 60000
 #define LINE_MAX_BYTES 128 /* a region, an instance ID */
 
 #define LOWER_DIGITS_DASH "abcdefghijklmnopqrstuvwxyz0123456789-"
-
-struct imds {
-	struct http *http;
-	struct loop *loop;
-	struct imds_settings settings;
-	int64_t patience_ms;
-	struct secret token;
-	int64_t renew_at_ms; /* of clock_mono_ms() */
-	char *region, *instance_id;
-};
 
 /* One imds_get(): how long it has been trying. */
 struct trial {
 	int64_t started_ms, deadline_ms;
 	unsigned int attempts; /* begun */
 	bool renewed;          /* a token that was not taken has been replaced */
-};
-
-/* What an answer means; the first row whose range holds the status. */
-struct meaning {
-	long from, to;
-	enum err_kind kind;
-	const char *text;
-	const char *hint;
-};
-
-static const char enable_hint[] =
-	"enable the metadata endpoint: aws ec2 modify-instance-metadata-options --http-endpoint enabled";
-
-static const struct meaning token_meanings[] = {
-	{ 300, 399, ERR_PROTOCOL, "answered by a redirect; that is not the metadata service",
-	  NULL },
-	{ 400, 400, ERR_PROTOCOL, "refused as a bad request", NULL },
-	/* Seen for some seconds on fresh instances. */
-	{ 401, 401, ERR_NETWORK, "not authorized yet", NULL },
-	{ 403, 403, ERR_DENIED, "forbidden: the metadata endpoint is disabled", enable_hint },
-	{ 404, 405, ERR_PROTOCOL, "not known there: not IMDSv2", NULL },
-	{ 429, 429, ERR_NETWORK, "too many requests", NULL },
-	{ 500, 599, ERR_NETWORK, "service unavailable", NULL },
-	{ 0, 999, ERR_PROTOCOL, "answered by a status that it does not have", NULL },
-};
-
-static const struct meaning get_meanings[] = {
-	{ 300, 399, ERR_PROTOCOL, "answered by a redirect; that is not the metadata service",
-	  NULL },
-	{ 400, 400, ERR_PROTOCOL, "refused as a bad request", NULL },
-	{ 401, 401, ERR_DENIED, "not authorized, with a new token either", NULL },
-	{ 403, 403, ERR_DENIED, "forbidden: the metadata endpoint is disabled", enable_hint },
-	{ 404, 404, ERR_NOT_FOUND, "not found", NULL },
-	{ 429, 429, ERR_NETWORK, "too many requests", NULL },
-	{ 500, 599, ERR_NETWORK, "service unavailable", NULL },
-	{ 0, 999, ERR_PROTOCOL, "answered by a status that it does not have", NULL },
 };
 
 void imds_free(struct imds *m)
@@ -166,87 +112,16 @@ static int send_once(struct imds *m, const struct trial *t, const char *method, 
 	return err_wrap(err, "IMDS %s %s", what, err->kind == ERR_TIMEOUT ? "timed out" : "failed");
 }
 
-static int judge(const struct meaning *meanings, const struct http_response *resp, const char *what,
-		 struct err *err)
-{
-	const struct meaning *m = meanings;
-
-	while (resp->status < m->from || resp->status > m->to)
-		m++;
-	err_set(err, m->kind, "IMDS %s: %s (status %ld)", what, m->text, resp->status);
-	if (m->kind == ERR_NETWORK && resp->retry_after_ms > 0)
-		err_retry(err, resp->retry_after_ms);
-	return m->hint ? err_hint(err, "%s", m->hint) : -1;
-}
-
-/* It becomes a header's value. */
-static int check_token(const struct buf *body, struct err *err)
-{
-	if (!body->len)
-		return err_set(err, ERR_PROTOCOL, "IMDS token request: the token is empty");
-	if (body->len > IMDS_TOKEN_MAX_BYTES)
-		return err_set(err, ERR_LIMIT, "IMDS token request: a token of %zu bytes",
-			       body->len);
-	for (size_t i = 0; i < body->len; i++)
-		if ((unsigned char)body->data[i] <= ' ' || (unsigned char)body->data[i] >= 0x7f)
-			return err_set(err, ERR_PROTOCOL,
-				       "IMDS token request: the token has control bytes, spaces or "
-				       "bytes beyond ASCII");
-	return 0;
-}
-
-/* Milliseconds for which the token is good. */
-static int64_t token_life(const struct http_response *resp)
-{
-	CLEANUP(freep) char *ttl = http_header_get(resp, "x-aws-ec2-metadata-token-ttl-seconds");
-	long seconds = ttl ? strtol(ttl, NULL, 10) : 0;
-
-	if (seconds < 1 || seconds > IMDS_TOKEN_TTL_S)
-		seconds = IMDS_TOKEN_TTL_S;
-	return seconds * 1000;
-}
-
-static void response_clear(struct http_response *resp)
-{
-	buf_wipe(&resp->body); /* tokens and keys come this way */
-	http_response_free(resp);
-}
-
 static int fetch_token(struct imds *m, const struct trial *t, struct err *err)
 {
-	CLEANUP(response_clear) struct http_response resp = { 0 };
+	CLEANUP(imds_response_clear) struct http_response resp = { 0 };
 	CLEANUP(freep) char *url = xasprintf("%s" TOKEN_PATH, m->settings.base);
-	CLEANUP(freep) char *ttl = xasprintf("%d", IMDS_TOKEN_TTL_S);
-	const struct http_header header = { TTL_HEADER, ttl };
+	const struct http_header header = { TTL_HEADER, TTL_TEXT };
 	int64_t asked_ms = clock_mono_ms();
 
 	if (send_once(m, t, "PUT", url, &header, &resp, "token request", err) < 0)
 		return -1;
-	if (resp.status != 200)
-		return judge(token_meanings, &resp, "token request", err);
-	if (check_token(&resp.body, err) < 0)
-		return -1;
-	int64_t life = token_life(&resp);
-	secret_set(&m->token, resp.body.data, resp.body.len);
-	m->renew_at_ms = asked_ms + life - smaller(RENEW_BEFORE_MS, life / 2);
-	return 0;
-}
-
-/* Percent-encodes what a path cannot hold: PATH may come from the command line. */
-static char *url_of(const struct imds *m, const char *path, struct err *err)
-{
-	static const char plain[] = "/-._~:@!$&'()*+,;=";
-	CLEANUP(buf_free) struct buf url = BUF_INIT(HTTP_URL_MAX_BYTES);
-
-	if (buf_printf(&url, err, "%s/latest/", m->settings.base) < 0)
-		return NULL;
-	for (const char *s = path; *s; s++) {
-		bool keep = (*s >= '0' && *s <= '9') || (*s >= 'A' && *s <= 'Z') ||
-			    (*s >= 'a' && *s <= 'z') || strchr(plain, *s);
-		if (buf_printf(&url, err, keep ? "%c" : "%%%02X", (unsigned char)*s) < 0)
-			return NULL;
-	}
-	return xstrdup(buf_str(&url));
+	return imds_take_token(m, &resp, asked_ms, err);
 }
 
 /* A token if need be, and the path with it; the error says whether more attempts make sense. */
@@ -254,10 +129,9 @@ static int attempt(struct imds *m, struct trial *t, const char *url, const char 
 		   struct buf *out, struct err *err)
 {
 	for (;;) {
-		CLEANUP(response_clear) struct http_response resp = { 0 };
+		CLEANUP(imds_response_clear) struct http_response resp = { 0 };
 
-		if ((!secret_is_set(&m->token) || clock_mono_ms() >= m->renew_at_ms) &&
-		    fetch_token(m, t, err) < 0)
+		if (imds_needs_token(m) && fetch_token(m, t, err) < 0)
 			return -1;
 		const struct http_header header = { TOKEN_HEADER, secret_str(&m->token) };
 		if (send_once(m, t, "GET", url, &header, &resp, what, err) < 0)
@@ -269,7 +143,7 @@ static int attempt(struct imds *m, struct trial *t, const char *url, const char 
 		if (resp.status == 401)
 			secret_clear(&m->token);
 		if (resp.status != 401 || t->renewed)
-			return judge(get_meanings, &resp, what, err);
+			return imds_judge(&resp, what, err);
 		t->renewed = true;
 	}
 }
@@ -310,7 +184,7 @@ int imds_get(struct imds *m, const char *path, struct buf *out, struct err *err)
 	if (m->settings.disabled)
 		return err_set(err, ERR_DENIED,
 			       "IMDS is switched off by AWS_EC2_METADATA_DISABLED");
-	if (!(url = url_of(m, path, err)))
+	if (!(url = imds_url(m, path, err)))
 		return -1;
 	for (;;) {
 		struct err cause = { 0 }, stopped;

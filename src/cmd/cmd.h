@@ -36,7 +36,8 @@ int cmd_service_name(const struct options *o, char **out, struct err *err) MUST_
 
 int cmd_up(const struct invocation *in, struct err *err);
 int cmd_deploy(const struct invocation *in, struct err *err);
-int cmd_redeploy(const struct invocation *in, struct err *err); /* the child of `berth up`: redeploy.h */
+int cmd_redeploy(const struct invocation *in, struct err *err); /* these two: children of `berth up`, see redeploy.h */
+int cmd_mend(const struct invocation *in, struct err *err);
 int cmd_rollback(const struct invocation *in, struct err *err);
 int cmd_down(const struct invocation *in, struct err *err);
 int cmd_pull(const struct invocation *in, struct err *err);

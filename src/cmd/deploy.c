@@ -79,6 +79,12 @@ int cmd_redeploy(const struct invocation *in, struct err *err)
 	return roll_out(&in->options, NULL, true, rollout_deploy, err);
 }
 
+int cmd_mend(const struct invocation *in, struct err *err)
+{
+	redeploy_be_child();
+	return roll_out(&in->options, NULL, true, rollout_mend, err);
+}
+
 int cmd_rollback(const struct invocation *in, struct err *err)
 {
 	CLEANUP(freep) char *name = NULL;

@@ -1,5 +1,7 @@
 #include "cmd/cmd.h"
 
+#include <unistd.h>
+
 #include "agent/board.h"
 #include "agent/context.h"
 #include "agent/deployment.h"
@@ -11,6 +13,8 @@
 
 #define STATUS_FILE_MAX_BYTES (64 * KIB)
 #define WATCH_INTERVAL_MS 500
+#define HISTORY_ROWS 5 /* in text; all with --json */
+#define ERASE_SCREEN "\033[H\033[J"
 
 /* What the running `berth up` last said, or NULL when none runs. */
 static struct json *running_status(const struct options *o, const char *name)
@@ -40,7 +44,20 @@ static struct json *status_from_labels(const struct container_state *c)
 	return o;
 }
 
-static void set_container(struct json *o, const struct container_state *c)
+/* When and by what it was put there, as far as state.json knows. */
+static void set_origin(struct json *o, const struct json *history, const struct container_state *c)
+{
+	for (const struct json *row = json_first(history); row && c->label_digest; row = json_next(row)) {
+		if (json_string(json_get(row, "failure")) || !streq(json_string(json_get(row, "digest")), c->label_digest) ||
+		    !streq(json_string(json_get(row, "config")), c->label_config))
+			continue;
+		json_set_str(o, "deployed", json_string(json_get(row, "at")));
+		json_set_str(o, "by", json_string(json_get(row, "by")));
+		return;
+	}
+}
+
+static void set_container(struct json *o, const struct json *history, const struct container_state *c)
 {
 	struct json *v = json_ensure_object(o, "docker");
 	char when[CLOCK_RFC3339_SIZE];
@@ -57,10 +74,12 @@ static void set_container(struct json *o, const struct container_state *c)
 		clock_rfc3339(c->started_ms, when);
 		json_set_str(v, "started", when);
 	}
+	set_origin(v, history, c);
 }
 
 /* NAME-next or NAME-prev, if it is there and ours. */
-static void set_sibling(struct json *o, const char *key, struct context *ctx, const char *name, const char *suffix)
+static void set_sibling(struct json *o, const char *key, struct context *ctx, const char *name, const char *suffix,
+			const struct json *history)
 {
 	CLEANUP(container_state_clear) struct container_state state = { 0 };
 	CLEANUP(freep) char *sibling = xasprintf("%s-%s", name, suffix);
@@ -74,6 +93,7 @@ static void set_sibling(struct json *o, const char *key, struct context *ctx, co
 	json_set_str(v, "digest", state.label_digest);
 	json_set_str(v, "generation", state.label_generation);
 	json_set_str(v, "state", state.status);
+	set_origin(v, history, &state);
 }
 
 /* Who is at work now, and how it went before. */
@@ -129,6 +149,7 @@ static int collect(struct context *ctx, const char *name, struct json **out, str
 	CLEANUP(container_state_clear) struct container_state state = { 0 };
 	struct json *o = running_status(ctx->options, name);
 	struct err docker_err = { 0 };
+	CLEANUP(json_freep) struct json *history = record_deployments(opt_str(ctx->options, OPT_STATE_DIR), name);
 	bool there = docker_connect(ctx->docker, &docker_err) == 0 &&
 		     container_inspect(ctx->docker, name, &state, &docker_err) == 0;
 
@@ -143,14 +164,15 @@ static int collect(struct context *ctx, const char *name, struct json **out, str
 	json_set_str(o, "container", name);
 	json_set_bool(o, "attended", attended);
 	if (there) {
-		set_container(o, &state);
-		set_sibling(o, "candidate", ctx, name, "next");
-		set_sibling(o, "previous", ctx, name, "prev");
+		set_container(o, history, &state);
+		set_sibling(o, "candidate", ctx, name, "next", history);
+		set_sibling(o, "previous", ctx, name, "prev", history);
 	} else {
 		json_set_str(o, "docker_error", docker_err.msg);
 	}
 	set_deployments(o, ctx->options, name);
 	set_switch(o, ctx, name);
+	json_set(o, "history", STEAL(history));
 	*out = o;
 	return 0;
 }
@@ -182,28 +204,55 @@ static char *switch_text(const struct json *v)
 			 problem ? ": " : "", problem ?: "");
 }
 
+/* ", deployed 2026-01-02T03:04:05Z by deploy", or "". */
+static char *origin_text(const struct json *v)
+{
+	const char *by = json_string(json_get(v, "by"));
+
+	return by ? xasprintf(", deployed %s by %s", text_of(v, "deployed"), by) : xstrdup("");
+}
+
+/* "previous   web-prev: sha256:…, exited, generation 3, deployed … by up" and a newline, or "". */
+static char *sibling_text(const char *title, const struct json *v)
+{
+	CLEANUP(freep) char *origin = origin_text(v);
+
+	return v ? xasprintf("%-10s %s: %s, %s, generation %s%s\n", title, text_of(v, "container"), text_of(v, "digest"),
+			     text_of(v, "state"), text_of(v, "generation"), origin)
+		 : xstrdup("");
+}
+
+/* The newest rows, one a line. */
+static char *history_text(const struct json *rows)
+{
+	char *text = xstrdup("");
+	size_t n = 0;
+
+	for (const struct json *row = json_first(rows); row && n < HISTORY_ROWS; row = json_next(row), n++) {
+		const char *failure = json_string(json_get(row, "failure"));
+		char *longer = xasprintf("%s%-10s %s %s: %.19s, %s%s\n", text, n ? "" : "history", text_of(row, "at"),
+					 text_of(row, "by"), text_of(row, "digest"), text_of(row, "strategy"),
+					 failure ? ": failed" : "");
+		free(text);
+		text = longer;
+	}
+	return text;
+}
+
 /* Lines that are there only when there is something to say. */
 static char *generations_text(const struct json *o)
 {
-	const struct json *prev = json_get(o, "previous"), *next = json_get(o, "candidate");
-	const struct json *last = json_get(o, "last_deployment"), *failed = json_get(o, "last_failure");
+	const struct json *failed = json_get(o, "last_failure");
 	const char *holder = json_string(json_get(o, "deploying"));
-	CLEANUP(freep) char *before = prev ? xasprintf("previous   %s: %s, %s\n", text_of(prev, "container"),
-						      text_of(prev, "digest"), text_of(prev, "state"))
-					   : NULL;
-	CLEANUP(freep) char *candidate = next ? xasprintf("candidate  %s: %s, %s\n", text_of(next, "container"),
-							  text_of(next, "digest"), text_of(next, "state"))
-					      : NULL;
-	CLEANUP(freep) char *deployed = last ? xasprintf("deployed   %s by %s, %s%s\n", text_of(last, "at"),
-							 text_of(last, "by"), text_of(last, "strategy"),
-							 json_string(json_get(last, "failure")) ? ": failed" : "")
-					     : NULL;
+	CLEANUP(freep) char *before = sibling_text("previous", json_get(o, "previous"));
+	CLEANUP(freep) char *candidate = sibling_text("candidate", json_get(o, "candidate"));
+	CLEANUP(freep) char *history = history_text(json_get(o, "history"));
 	CLEANUP(freep) char *failure = failed ? xasprintf("failure    %s, %s: %s\n", text_of(failed, "at"),
 							  text_of(failed, "digest"), text_of(failed, "failure"))
 					      : NULL;
 
-	return xasprintf("%s%s%s%s%s%s%s", holder ? "at work    " : "", holder ?: "", holder ? "\n" : "",
-			 candidate ?: "", before ?: "", deployed ?: "", failure ?: "");
+	return xasprintf("%s%s%s%s%s%s%s", holder ? "at work    " : "", holder ?: "", holder ? "\n" : "", candidate, before,
+			 failure ?: "", history);
 }
 
 static char *as_text(const struct json *o)
@@ -211,16 +260,18 @@ static char *as_text(const struct json *o)
 	const struct json *docker = json_get(o, "docker");
 	const char *reason = json_string(json_get(o, "reason"));
 	CLEANUP(freep) char *generations = generations_text(o), *route = switch_text(json_get(o, "switch"));
+	CLEANUP(freep) char *origin = origin_text(docker);
 	int64_t restarts = 0;
 	struct err ignored; /* our own document */
 
 	(void)!json_opt_int(docker, "restart_count", 0, INT32_MAX, &restarts, &ignored);
 	return xasprintf("status     %s%s%s\nphase      %s\nsince      %s\nimage      %s\ndigest     %s\n"
-			 "container  %s: %s, started %s, %lld restarts\n%s%s",
+			 "container  %s: %s, started %s, %lld restarts, generation %s%s\n%s%s",
 			 text_of(o, "status"), reason ? ": " : "", reason ?: "", text_of(o, "phase"), text_of(o, "since"),
 			 text_of(o, "image"), text_of(o, "digest"), text_of(o, "container"),
 			 docker ? text_of(docker, "state") : text_of(o, "docker_error"),
-			 docker ? text_of(docker, "started") : "-", (long long)restarts, route, generations);
+			 docker ? text_of(docker, "started") : "-", (long long)restarts,
+			 docker ? text_of(docker, "generation") : "-", origin, route, generations);
 }
 
 static void show(const struct options *o, struct json *status, char **last)
@@ -228,7 +279,8 @@ static void show(const struct options *o, struct json *status, char **last)
 	char *text = opt_flag(o, OPT_JSON) ? json_print(status, !opt_flag(o, OPT_WATCH)) : as_text(status);
 
 	if (!*last || !streq(*last, text)) {
-		puts(text);
+		bool redraw = opt_flag(o, OPT_WATCH) && !opt_flag(o, OPT_JSON) && isatty(STDOUT_FILENO);
+		printf("%s%s\n", redraw ? ERASE_SCREEN : "", text);
 		(void)fflush(stdout); /* main() looks at the stream's error at the end */
 	}
 	free(*last);

@@ -1,6 +1,7 @@
 #include "cmd/cmd.h"
 
 #include "agent/deployment.h"
+#include "agent/duty.h"
 #include "agent/health.h"
 #include "agent/notify.h"
 #include "agent/watchdog.h"
@@ -30,9 +31,11 @@ static int serve(struct context *c, struct deployment *d, struct board *board, s
 	/* Now, not when the app is ready: a pull may outlast systemd's start timeout. */
 	notify_send("READY=1");
 	struct watchdog *watchdog = watchdog_start(c, health);
+	struct duty *duty = duty_start(d);
 	int result = deployment_run(d, err);
 	if (result < 0 && err->kind == ERR_CANCELLED)
 		result = leave(d, err);
+	duty_stop(duty);
 	watchdog_stop(watchdog);
 	health_stop(health);
 	return result;

@@ -65,6 +65,7 @@ static const struct {
 	{ "port is already allocated", "another container has that port: `docker ps` shows which" },
 	{ "address already in use", "another program has that port: `ss -ltnp` shows which" },
 	{ "executable file not found", "is the command in the image? check --entrypoint and what follows --" },
+	{ "container init: exec:", "is the command in the image? check --entrypoint and what follows --" },
 	{ "unable to start container process: exec", "is the command in the image? check --entrypoint and what follows --" },
 	{ "exec format error", "the image is for another platform than this machine" },
 	{ "no matching entries in passwd file", "the image knows no user of that name: check --user" },

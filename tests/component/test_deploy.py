@@ -1,6 +1,8 @@
 """`berth deploy`, `rollback` and `down` by recreate: what changes, what never does, and who is told."""
 
 import json
+import os
+import pty
 import signal
 import subprocess
 import time
@@ -188,5 +190,27 @@ def test_status_tells_of_both_generations_and_of_what_failed(ns, docker, berth, 
     assert said["previous"]["state"] == "exited" and "candidate" not in said and "deploying" not in said
     assert said["last_failure"] == said["last_deployment"]
     assert said["last_failure"]["by"] == "deploy" and "exit code" in said["last_failure"]["failure"]
+    assert said["docker"]["by"] == said["previous"]["by"] == "deploy" and said["docker"]["generation"] == "2"
+    assert [(row["by"], "failure" in row and row["failure"] is not None) for row in said["history"]] == [
+        ("deploy", True),
+        ("deploy", False),
+        ("deploy", False),
+    ]
     text = berth.run("status", "--name", "web").out
-    assert f"previous   web-prev: {first['digest']}, exited" in text and "failure " in text
+    assert f"previous   web-prev: {first['digest']}, exited, generation 1, deployed 20" in text
+    assert "failure " in text and "history " in text
+
+
+def test_status_watch_draws_again_in_place(ns, docker, berth, registry, web):
+    answer(deploy(berth, web))
+    ours, theirs = pty.openpty()
+    watch = ns.run([binary(), "status", "--name", "web", "--watch"], env=berth.env, stdout=theirs)
+    os.close(theirs)
+    shown = os.read(ours, 65536)
+    docker.docker("stop", "--time", "1", "web")
+    while b"exited" not in shown:
+        shown += os.read(ours, 65536)
+    watch.terminate()
+    assert watch.wait(5) == 0
+    os.close(ours)
+    assert shown.startswith(b"\x1b[H\x1b[J") and shown.count(b"\x1b[H\x1b[J") >= 2

@@ -321,7 +321,7 @@ def test_up_with_options_that_do_not_work_goes_back_to_the_switch(ns, docker, be
     service = berth.up(web, *PORTS, "--restart", "no", "--", "sh", "-c", "exit 3")
     service.wait_line("were not carried out")
     service.ready()
-    assert docker.inspect("web")["Id"] == first and names(docker, "--all") == ["web"]
+    assert docker.inspect("web")["Id"] == first and names(docker, "--all") == ["web", "web-prev"]
     assert version(ns) == version(ns, "::1") == json.loads(outside.ask())["version"] == "v1"
 
 

@@ -36,12 +36,14 @@ def scaled(world, wanted):
     return {phase: CAMPAIGN or max(2, round(number * share)) for phase, number in wanted.items()}
 
 
-def until_hit_or_over(service, done):
+def until_hit_or_over(service, done, settled=lambda: True):
     ready_for = []
 
     def over():
         if done.is_set() or service.process.poll() is not None:
             return True
+        if not settled():
+            return False
         if (health := service.health()) and health[0] == 200:
             ready_for.append(time.monotonic())
         return ready_for and time.monotonic() > ready_for[0] + 1.2  # one more probe: nothing else will come
@@ -49,7 +51,7 @@ def until_hit_or_over(service, done):
     wait_until(over, 60, lambda: f"nothing happens\n{service.err}")
 
 
-def campaign(world, name, steps, wanted, prepare, start, recover):
+def campaign(world, name, steps, wanted, prepare, start, recover, settled=lambda: True):
     """Kill what start() runs at chosen moments, and see that recover(number of the moment) finds all well."""
     sampler = Sampler(f"{name} ({world.kind})")
     try:
@@ -59,7 +61,7 @@ def campaign(world, name, steps, wanted, prepare, start, recover):
             prepare()
             done = at(world, moment, kill)
             service = start()
-            until_hit_or_over(service, done)
+            until_hit_or_over(service, done, settled)
             service.kill()
             disarm(world)
             count["hit"] += done.is_set()
@@ -112,18 +114,33 @@ def test_a_killed_replacement_leaves_one_truth(world):
         world.serves(*options("now"))
         world.create("web-prev", {"io.berth.name": "web"})
 
+    def settled(n=None):
+        """One serves, made with options n, and nobody is at work on another."""
+        there = world.containers()
+        if any(state == "running" for name, (_, state) in there.items() if name != "web") or "web-next" in there:
+            return False
+        return not n or ("web" in there and f"CONFIGURATION={n}" in world.api("GET", "/containers/web/json")[1].decode())
+
     def recover(i):
-        if i % 3:
-            world.serves(*options("next"), names=("web", "web-prev"))
-        else:
-            # the one before may have gone already, to make room for this one
-            world.serves(*options("now"), also=("web-prev",))
+        n = "next" if i % 3 else "now"
+        service = world.up(*options(n))
+        # Killed between the last change of names and the note of it, the new one is what somebody deployed.
+        wait_until(lambda: settled("next" if i % 3 else None), 60, lambda: f"{world.containers()}\n{service.err}")
+        # the one before may have gone already, to make room for this one
+        world.finds_its_way(service, also=("web-prev",))
 
     prepare()
     steps = recorded(world, lambda: recover(1))
     wanted = {"replace": 8, "create": 5, "start": 4, "probe": 3}
     campaign(
-        world, "replacement, killed", steps, wanted, prepare, lambda: world.up(*options("next")), recover
+        world,
+        "replacement, killed",
+        steps,
+        wanted,
+        prepare,
+        lambda: world.up(*options("next")),
+        recover,
+        lambda: settled("next"),
     )
 
 

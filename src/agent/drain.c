@@ -1,0 +1,96 @@
+#include "agent/drain.h"
+
+#include "agent/deployment.h"
+#include "agent/notify.h"
+#include "agent/route.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#define SHARE 4 /* each pause is so many times as long as the counting before it */
+
+static void end(struct deployment *d, const char *how)
+{
+	d->drain.over = true;
+	log_notice("%s is drained: %s", d->name, how);
+}
+
+static void count(struct deployment *d, const struct container_state *state, int64_t now_ms)
+{
+	struct drain *n = &d->drain;
+	struct err err;
+
+	if (now_ms < n->look_again_ms)
+		return;
+	n->left = 1;
+	if (state && route_connections(state, &n->left, &err) < 0)
+		log_debug("%s", err.msg);
+	int64_t after_ms = clock_mono_ms();
+	n->look_again_ms = after_ms + SHARE * (after_ms - now_ms);
+	if (n->left)
+		n->busy_ms = after_ms;
+}
+
+bool drain_look(struct deployment *d, const struct container_state *state)
+{
+	int64_t timeout_ms = opt_number(d->context->options, OPT_DRAIN_TIMEOUT), now_ms = clock_mono_ms();
+	int64_t quiet_ms = timeout_ms / 3 < DRAIN_QUIET_MAX_MS ? timeout_ms / 3 : DRAIN_QUIET_MAX_MS;
+	struct drain *n = &d->drain;
+
+	if (n->over)
+		return true;
+	if (!n->began_ms) {
+		*n = (struct drain){ .began_ms = now_ms, .busy_ms = now_ms };
+		log_notice("draining %s: until it has no connections, %.1f s at most", d->name, (double)timeout_ms / 1e3);
+	}
+	if (state && !state->running && !state->restarting) {
+		end(d, "it does not run");
+		return true;
+	}
+	count(d, state, now_ms);
+	if (now_ms - n->busy_ms >= quiet_ms)
+		end(d, "its connections are gone");
+	else if (now_ms - n->began_ms >= timeout_ms)
+		end(d, "--drain-timeout has passed, and it has connections still");
+	return n->over;
+}
+
+void drain_forget(struct deployment *d)
+{
+	d->drain = (struct drain){ 0 };
+}
+
+/* Waits for the drain's end; a signal cuts it short. */
+static void await(struct deployment *d)
+{
+	struct err err;
+
+	for (;;) {
+		CLEANUP(container_state_clear) struct container_state state = { 0 };
+		bool said = container_inspect(d->context->docker, d->name, &state, &err) == 0 || err.kind == ERR_NOT_FOUND;
+		if (!said && err.kind == ERR_CANCELLED)
+			break;
+		if (drain_look(d, said ? &state : NULL))
+			return;
+		d->context->last_progress_ms = clock_mono_ms();
+		if (loop_sleep(d->context->loop, DRAIN_STEP_MS, &err) < 0)
+			break;
+	}
+	log_notice("%s; the drain ends here", err.msg);
+	loop_uncancel(d->context->loop);
+}
+
+int deployment_drain(struct deployment *d, struct err *err)
+{
+	int64_t drain_ms = opt_number(d->context->options, OPT_DRAIN_TIMEOUT);
+
+	loop_uncancel(d->context->loop); /* a second signal cuts the drain short */
+	lifecycle_leave(&d->lifecycle, "berth was told to stop");
+	deployment_tell(d, BOARD_DRAINING, "drain", NULL);
+	notify_send("STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld", (long long)(drain_ms + DOCKER_TIMEOUT_MS) * 1000);
+	await(d);
+	deployment_tell(d, BOARD_DRAINING, "stop", NULL);
+	if (container_stop(d->context->docker, d->name, -1, err) < 0 && err->kind != ERR_NOT_FOUND)
+		return -1;
+	err_clear(err);
+	return 0;
+}
