@@ -75,8 +75,10 @@ class Engine:
     start() begins again upon them. stop() ends and removes everything.
     """
 
-    def __init__(self, kind: str, config: dict | None = None, args=(), insecure=VPC):
+    def __init__(self, kind: str, config: dict | None = None, args=(), insecure=VPC, group=None):
         """config goes into daemon.json (Docker) on top of the lab's; args to the daemon.
+
+        group: the small_machine.MemoryGroup that it runs in.
 
         insecure: registries that may speak plain http besides those on loopback. Podman takes hosts
         only, and knows by itself those that were started in the namespace before it.
@@ -86,6 +88,7 @@ class Engine:
         self.config = config or {}
         self.args = list(args)
         self.insecure = list(insecure)
+        self.group = group
         self.ns: Namespace | None = None
         self._box = self._daemon = None
         self._init_pid = 0
@@ -107,9 +110,10 @@ class Engine:
             self._open_box(hosts, ca)
         if self.socket.exists():
             self.socket.unlink()
+        argv = [*self._inside, *self._argv()]
         with open(self.log, "ab") as log:
             self._daemon = subprocess.Popen(
-                [*self._inside, *self._argv()],
+                self.group.argv(*argv) if self.group else argv,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
