@@ -86,6 +86,7 @@ class Engine:
         self.kind = kind
         self.suite, self.containerd_store, self.program = KINDS[kind]
         self.config = config or {}
+        self.containerd_namespace = "moby"
         self.args = list(args)
         self.insecure = list(insecure)
         self.group = group
@@ -291,8 +292,12 @@ class Engine:
 
     def ctr(self, *args) -> str:
         """containerd's own client, in Docker's namespace."""
-        argv = ["ctr", f"--address={self.containerd_socket}", "--namespace=moby", *args]
-        return paths.check([*self._inside, *argv], env=self._env())
+        env = {
+            "CONTAINERD_ADDRESS": str(self.containerd_socket),
+            "CONTAINERD_NAMESPACE": self.containerd_namespace,
+            "CONTAINERD_SNAPSHOTTER": self.config.get("storage-driver", "overlayfs"),
+        }
+        return paths.check([*self._inside, "ctr", *args], env=self._env() | env)
 
     def kill(self):
         """SIGKILL to the daemon alone."""
