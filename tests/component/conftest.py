@@ -70,6 +70,26 @@ def engine(ns, engine_kind):
 
 
 @pytest.fixture(scope="module")
+def scene():
+    """berth watched from outside, and an engine that tells whether it changed; kept for a module."""
+    from attack import Scene
+
+    with Scene() as scene:
+        yield scene
+
+
+@pytest.fixture
+def world(scene):
+    """A cloud in the scene's network, whose names and trust go with it."""
+    from lab.cloud.world import World
+
+    with World(scene.ns) as world:
+        yield world
+    scene.ns.hosts.clear()
+    scene.ns.ca = None
+
+
+@pytest.fixture(scope="module")
 def pair_of_module(engine_kind):
     from parity import Pair
 

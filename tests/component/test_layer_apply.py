@@ -1,13 +1,9 @@
 """Layers unpacked by a jailed worker, alone and in a whole `berth pull`: as the engine's own pull leaves them."""
 
-import gzip
-import io
 import json
 import os
-import shutil
 import stat
 import subprocess
-import tarfile
 import time
 from pathlib import Path
 
