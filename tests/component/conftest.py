@@ -24,12 +24,19 @@ def pytest_addoption(parser):
     )
 
 
+def wanted_kinds(config):
+    """The very strings of lab.KINDS: pytest keeps a fixture while its parameter *is* the one before."""
+    wanted = config.getoption("--engines")
+    named = set(wanted.split(",")) - {"all"}
+    if unknown := named - set(lab.KINDS):
+        raise pytest.UsageError(f"--engines: no such engine: {','.join(sorted(unknown))}")
+    return [kind for kind in lab.KINDS if kind in named or wanted == "all"]
+
+
 def pytest_generate_tests(metafunc):
     if "engine_kind" in metafunc.fixturenames:
-        wanted = metafunc.config.getoption("--engines")
-        kinds = list(lab.KINDS) if wanted == "all" else wanted.split(",")
         # The widest scope, so that a module may share an engine between its tests.
-        metafunc.parametrize("engine_kind", kinds, scope="session")
+        metafunc.parametrize("engine_kind", wanted_kinds(metafunc.config), scope="session")
 
 
 def pytest_configure(config):

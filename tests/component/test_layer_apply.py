@@ -12,6 +12,7 @@ import pytest
 import lab
 import layer_cases
 from attack import Scene
+from conftest import wanted_kinds
 from lab import images, oci, recipes_odd, tree
 from lab.oci import Tar
 
@@ -103,9 +104,8 @@ def unpack_image(image, scratch):
 
 def pytest_generate_tests(metafunc):
     if "scene" in metafunc.fixturenames:
-        wanted = metafunc.config.getoption("--engines")
-        kinds = list(lab.KINDS) if wanted == "all" else wanted.split(",")
-        metafunc.parametrize("scene", [k for k in kinds if k.endswith("c")], indirect=True, scope="module")
+        kinds = [kind for kind in wanted_kinds(metafunc.config) if kind.endswith("c")]
+        metafunc.parametrize("scene", kinds, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
