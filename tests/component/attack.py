@@ -1,11 +1,6 @@
 """What the hostile tests share: `berth pull` watched from outside, and an engine that tells whether it changed.
 
-    @pytest.fixture(scope="module")
-    def scene():
-        with Scene() as scene:
-            yield scene
-
-    def test_x(scene):
+    def test_x(scene):                          # a fixture of conftest.py
         with scene.untouched():                     # no image, layer or spooled byte more than before
             pulled = scene.pull(reference).refused("redirect")
 

@@ -3,8 +3,6 @@
 import hashlib
 import os
 import subprocess
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import service
@@ -14,31 +12,8 @@ BERTH = service.binary()
 DRIVER = BUILD / "tests/component/driver_aws"
 
 
-@dataclass
-class Done:
-    code: int
-    out: str
-    err: str
-    seconds: float
-
-    def failed(self, code, *says):
-        """Failed with this exit code and one line that says all this."""
-        assert self.code == code, self
-        assert self.err.count("\n") == 1, self
-        for part in says:
-            assert part in self.err, self
-        return self
-
-    def passed(self, out=None):
-        assert self.code == 0, self
-        if out is not None:
-            assert self.out == out, self
-        return self
-
-
 def run(world, *argv, timeout=60, **env):
     """Run argv in the world's namespace to its end."""
-    start = time.monotonic()
     process = world.namespace.run(
         argv,
         env={**world.env(), **env},
@@ -46,17 +21,7 @@ def run(world, *argv, timeout=60, **env):
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
     )
-    try:
-        out, err = process.communicate(timeout=timeout)
-    finally:
-        process.kill()
-        process.wait()
-    return Done(
-        process.returncode,
-        out.decode("utf-8", "surrogateescape"),
-        err.decode("utf-8", "replace"),
-        time.monotonic() - start,
-    )
+    return service.finish(process, timeout)
 
 
 def metadata(world, *path, **env):

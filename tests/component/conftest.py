@@ -24,12 +24,19 @@ def pytest_addoption(parser):
     )
 
 
+def wanted_kinds(config):
+    """The very strings of lab.KINDS: pytest keeps a fixture while its parameter *is* the one before."""
+    wanted = config.getoption("--engines")
+    named = set(wanted.split(",")) - {"all"}
+    if unknown := named - set(lab.KINDS):
+        raise pytest.UsageError(f"--engines: no such engine: {','.join(sorted(unknown))}")
+    return [kind for kind in lab.KINDS if kind in named or wanted == "all"]
+
+
 def pytest_generate_tests(metafunc):
     if "engine_kind" in metafunc.fixturenames:
-        wanted = metafunc.config.getoption("--engines")
-        kinds = list(lab.KINDS) if wanted == "all" else wanted.split(",")
         # The widest scope, so that a module may share an engine between its tests.
-        metafunc.parametrize("engine_kind", kinds, scope="session")
+        metafunc.parametrize("engine_kind", wanted_kinds(metafunc.config), scope="session")
 
 
 def pytest_configure(config):
@@ -67,6 +74,26 @@ def engine(ns, engine_kind):
     """A fresh engine of each kind in turn, started in ns."""
     with lab.Engine(engine_kind) as started:
         yield started.start(ns)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """berth watched from outside, and an engine that tells whether it changed; kept for a module."""
+    from attack import Scene
+
+    with Scene() as scene:
+        yield scene
+
+
+@pytest.fixture
+def world(scene):
+    """A cloud in the scene's network, whose names and trust go with it."""
+    from lab.cloud.world import World
+
+    with World(scene.ns) as world:
+        yield world
+    scene.ns.hosts.clear()
+    scene.ns.ca = None
 
 
 @pytest.fixture(scope="module")

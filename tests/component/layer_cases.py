@@ -1,6 +1,5 @@
 """Layers for the edges of what may be in a tar. What is right is what an engine does with them: case → layers."""
 
-import io
 import struct
 import tarfile
 

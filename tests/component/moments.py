@@ -1,7 +1,6 @@
 """A world for tests that interrupt: an engine and a registry behind taps, and what must be true afterwards."""
 
 import collections
-import http.client
 import json
 import os
 import random
@@ -72,15 +71,7 @@ class World:
     # --- the engine, asked directly
 
     def api(self, method, path, body=None):
-        connection = http.client.HTTPConnection("docker", timeout=60)
-        connection.sock = taps.unix_connect(self.engine.socket)
-        try:
-            headers = {"Content-Type": "application/json"} if body else {}
-            connection.request(method, path, json.dumps(body) if body else None, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
+        return self.engine.api(method, path, body)
 
     def containers(self):
         """{name: (id, state)}"""

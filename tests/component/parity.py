@@ -27,11 +27,11 @@ def thorough(*values):
 
 
 class Pair:
-    def __init__(self, ns, kind):
+    def __init__(self, ns, kind, config=None):
         self.ns, self.kind = ns, kind
         self.stack = contextlib.ExitStack()
         self.registry = self.stack.enter_context(lab.Registry(ns))
-        self.ours, self.theirs = (self.stack.enter_context(lab.Engine(kind)) for _ in range(2))
+        self.ours, self.theirs = (self.stack.enter_context(lab.Engine(kind, config)) for _ in range(2))
         # Both call their bridge docker0: it is his who came last.
         for engine in (self.theirs, self.ours):
             engine.start(ns)

@@ -5,20 +5,17 @@ import json
 import os
 import random
 import subprocess
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
+import service
 from lab.cloud.layers import layer
 
 BUILD = Path(os.environ.get("BERTH_BUILD") or Path(__file__).resolve().parents[2])
 DRIVER = BUILD / "tests/component/driver_registry"
-@dataclass
-class Done:
-    code: int
-    out: str
-    err: str
-    seconds: float
+
+
+class Answer(service.Done):
+    """What the driver says: a kind and a message on stderr, words and values on stdout."""
 
     @property
     def kind(self):
@@ -35,40 +32,25 @@ class Done:
             line.split()[1:] for line in self.out.splitlines() if line.startswith(word + " ")
         )
 
-    def failed(self, *kinds):
+    def failed_with(self, *kinds):
         assert self.code in (1, 75), self
         assert self.kind.split()[0] in kinds, self
         assert "AddressSanitizer" not in self.err, self
         return self
 
-    def passed(self, content=None):
-        assert self.code == 0, self
-        if content is not None:
-            size, digest = self.said("delivered")
-            assert (int(size), digest) == (len(content), hashlib.sha256(content).hexdigest())
+    def delivered(self, content):
+        self.passed()
+        size, digest = self.said("delivered")
+        assert (int(size), digest) == (len(content), hashlib.sha256(content).hexdigest())
         return self
 
 
 def run(verb, reference, *argv, namespace=None, timeout=120, **env):
-    start = time.monotonic()
     command = [str(DRIVER), verb, reference, *argv]
     environment = {"PATH": os.environ["PATH"], **{k: str(v) for k, v in env.items()}}
-    if namespace:
-        process = namespace.run(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-    else:
-        process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-    try:
-        out, err = process.communicate(timeout=timeout)
-    finally:
-        process.kill()
-        process.wait()
-    return Done(
-        process.returncode, out.decode(), err.decode("utf-8", "replace"), time.monotonic() - start
-    )
+    start = namespace.run if namespace else subprocess.Popen
+    process = start(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return service.finish(process, timeout, Answer)
 
 
 def pull(registry, **env):

@@ -41,8 +41,22 @@ def request(ns, port, path="/", method="GET", host="127.0.0.1", timeout=10):
 class Done:
     """A finished run."""
 
-    def __init__(self, code, out, err):
-        self.code, self.out, self.err = code, out, err
+    def __init__(self, code, out, err, seconds=0.0):
+        self.code, self.out, self.err, self.seconds = code, out, err, seconds
+
+    def passed(self, out=None):
+        assert self.code == 0, self
+        if out is not None:
+            assert self.out == out, self
+        return self
+
+    def failed(self, code, *says):
+        """Failed with this exit code and one line that says all this."""
+        assert self.code == code, self
+        assert self.err.count("\n") == 1, self
+        for part in says:
+            assert part in self.err, self
+        return self
 
     @property
     def last_line(self):
@@ -50,6 +64,19 @@ class Done:
 
     def __repr__(self):
         return f"exit {self.code}\n--- stdout\n{self.out}--- stderr\n{self.err}"
+
+
+def finish(process, timeout, made=Done):
+    """Wait for a process of any bytes on its pipes: what `made` makes of it. It ends in any case."""
+    start = time.monotonic()
+    try:
+        out, err = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
+        process.wait()
+    took_s = time.monotonic() - start
+    out, err = out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "replace")
+    return made(process.returncode, out, err, took_s)
 
 
 class Berth:

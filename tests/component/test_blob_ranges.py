@@ -28,7 +28,7 @@ class Target:
         return pull(self.registry, **env)
 
     def passes(self, **env):
-        return self.pull(**env).passed(self.content)
+        return self.pull(**env).delivered(self.content)
 
     def gets(self, digest=None):
         return self.server.matching("GET", digest or self.digest)
@@ -165,7 +165,7 @@ class TestLies:
     @pytest.mark.parametrize("name", [n for n in hostile_wire.LIES if n != "206 though nothing was asked"])
     def test_about_all_is_refused(self, target, name):
         target.on(hostile_wire.LIES[name])
-        target.pull().failed("refused", "protocol", "limit")
+        target.pull().failed_with("refused", "protocol", "limit")
         assert len(target.gets()) <= 3 + 16
 
     def test_a_short_range(self, target):
@@ -183,11 +183,11 @@ class TestLies:
     def test_a_longer_range_without_a_length(self, target):
         target.on(faults.extra(100, "chunked"), nth=3)
         done = target.pull()
-        assert done.code == 0 or "more than the" in done.failed("refused").err
+        assert done.code == 0 or "more than the" in done.failed_with("refused").err
 
     def test_a_flipped_bit(self, target):
         target.on(faults.flip(), nth=5)
-        assert "digest mismatch" in target.pull().failed("refused").err
+        assert "digest mismatch" in target.pull().failed_with("refused").err
 
 
 class TestCut:
@@ -230,7 +230,7 @@ class TestCut:
 
     def test_never_a_byte_after_the_first_range(self, target):
         target.on(faults.reset(), nth=range(2, 1000))
-        done = target.pull().failed("network")
+        done = target.pull().failed_with("network")
         assert done.code == 75
         assert len(target.gets()) <= 1 + 5 * 16
 
@@ -267,7 +267,7 @@ class TestRedirects:
     def test_urls_that_never_work_again(self, redirected):
         """Only the first request ever is answered with bytes."""
         redirected.on(faults.status(403), nth=range(2, 10_000))
-        redirected.pull().failed("failed")
+        redirected.pull().failed_with("failed")
         assert len(redirected.gets()) < 1 + 16 * 12
 
     @pytest.mark.parametrize("how", ["expires", "goes down"])

@@ -1,12 +1,15 @@
 """When the load store serves an engine whose store is containerd: where a capability is missing, and for nothing else."""
 
+import contextlib
 import json
+import time
 
 import grpc_tap
 import pytest
 from containerd_steps import *  # noqa: F403 its fixtures too
 from containerd_steps import berth_command, blobs, layer_blobs, nothing_more_than, pushed, run, runs
 from lab import images, oci
+from parity import Pair
 
 SNAPSHOTS = "/containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots"
 HIDDEN = "mount -t tmpfs tmpfs {data} && exec "
@@ -86,9 +89,9 @@ def test_a_call_that_fails_is_no_missing_capability(ns, registry, engine):
     nothing_more_than(engine)
 
 
-def test_what_berth_refused_is_handed_to_nobody(ns, registry, engine):
-    """An image whose config says another diff_id than the layer has, at each of its layers."""
-    layout = oci.Layout(ns.run_dir / "lying")
+def lying_images(directory):
+    """Whose configs say another diff_id than the layer has, at each of their layers."""
+    layout = oci.Layout(directory)
     below = images.get("webapp:v1")
     layers = []
     for descriptor, diff_id in zip(below.layers, below.diff_ids, strict=True):
@@ -98,10 +101,59 @@ def test_what_berth_refused_is_handed_to_nobody(ns, registry, engine):
         lying = [*layers[:i], oci.Layer(layer.digest, layer.size, "sha256:" + 64 * "0"), *layers[i + 1 :]]
         layout.tag(f"lying{i}", layout.image(lying, below.config["config"]))
     layout.write()
-    for i in range(len(layers)):
-        reference = images.push_image(oci.read(layout.path, f"lying{i}"), registry, "team/lying")
+    return [oci.read(layout.path, f"lying{i}") for i in range(len(layers))]
+
+
+def test_what_berth_refused_is_handed_to_nobody(ns, registry, engine, tmp_path):
+    for image in lying_images(tmp_path):
+        reference = images.push_image(image, registry, "team/lying")
         for mode in ("after", "tee"):
             code, out, err = run(ns, berth_command(ns, engine, reference, "--backfill", mode))
             assert code == 1 and "diff_id" in err and "warning" not in err, (out, err)
             nothing_more_than(engine)
             assert blobs(engine) == set()
+
+
+# Docker's containerd store in forms that berth has no way of its own into: what it says,
+# what daemon.json says, containerd's namespace.
+OTHER_FORMS = {
+    "Docker maps users": ({"userns-remap": "nobody:nogroup"}, "moby-200000.200000"),
+    "Docker's snapshotter is native": ({"storage-driver": "native"}, "moby"),
+}
+SUBORDINATE = dict.fromkeys(("/etc/subuid", "/etc/subgid"), "nobody:200000:65536\n")
+
+
+@pytest.fixture(scope="module", params=OTHER_FORMS)
+def form(request, ns, kind):
+    """What berth is to say, and two such engines."""
+    config, namespace = OTHER_FORMS[request.param]
+    ns.files |= SUBORDINATE
+    with contextlib.closing(Pair(ns, kind, config)) as pair:
+        for engine in (pair.ours, pair.theirs):
+            engine.containerd_namespace = namespace
+        yield request.param, pair
+
+
+@pytest.mark.parametrize("name", ["mixed", "buildx:latest"])
+def test_another_form_of_the_store_means_load_and_one_warning(form, name):
+    why, pair = form
+    reference, began_ns = pair.push(name), time.time_ns()
+    pair.clean()
+    done = pair.berth.pull(reference, "--json", "--containerd-socket", pair.ours.containerd_socket)
+    assert done.code == 0 and json.loads(done.out)["store"] == "load", done
+    assert done.err.count("warning") == 1 and why in done.err, done
+    assert json.loads(done.out)["id"] == images.get(name).digest
+    pair.theirs.docker("pull", "--quiet", reference)
+    pair.same(json.loads(done.out)["id"], reference, began_ns)
+
+
+def test_what_is_refused_is_refused_there_too(form, tmp_path):
+    """By berth itself, and by the engine's own pull."""
+    _, pair = form
+    pair.clean()
+    for image in lying_images(tmp_path):
+        done = pair.berth.pull(pair.push(image))
+        assert done.code == 1 and "diff_id" in done.err, done
+        assert image.config_digest not in blobs(pair.ours)
+        pair.nothing_left()
+    assert pair.pull_both(pair.push("odd:gnu-sparse")) is None

@@ -11,7 +11,7 @@ import subprocess
 import time
 
 import pytest
-from health_clients import DRIVER, LIFE_S, REQUEST, Endpoint, Prober, exchange, free_port, until_closed
+from health_clients import DRIVER, LIFE_S, REQUEST, Endpoint, Prober, exchange, until_closed
 
 pytestmark = pytest.mark.skipif(not DRIVER.exists(), reason=f"{DRIVER} is not built")
 

@@ -3,32 +3,17 @@
 import json
 
 import pytest
-from attack import Scene, fresh_image
+from attack import fresh_image
 from lab import images
 from lab.cloud import faults, hostile_wire
 from lab.cloud.aws import ERRORS
 from lab.cloud.images import read_layout
-from lab.cloud.world import World
 from service import request
 
 REPOSITORY = "team/app"
 ROLE = "/iam/security-credentials/web$"
 # Enough to see that it is tried again; the default waits for five minutes, as instances at boot need.
 IMPATIENT = {"AWS_METADATA_SERVICE_TIMEOUT": "1", "AWS_METADATA_SERVICE_NUM_ATTEMPTS": "2"}
-
-
-@pytest.fixture(scope="module")
-def scene():
-    with Scene() as scene:
-        yield scene
-
-
-@pytest.fixture
-def world(scene):
-    with World(scene.ns) as world:
-        yield world
-    scene.ns.hosts.clear()
-    scene.ns.ca = None
 
 
 @pytest.fixture

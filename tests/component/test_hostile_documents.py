@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from attack import Scene, fresh_image, fresh_layer
+from attack import fresh_image, fresh_layer
 from lab.cloud import faults, hostile
 from lab.cloud.images import Document, image, index
 
@@ -54,12 +54,6 @@ CAUSES = {
     "mismatch: no diff_ids": "0 diff_ids for 2 layers",
     "mismatch: config of 64 MiB": "is not between",
 }
-
-
-@pytest.fixture(scope="module")
-def scene():
-    with Scene() as scene:
-        yield scene
 
 
 @pytest.fixture

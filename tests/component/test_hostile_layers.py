@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from attack import Scene
+from conftest import wanted_kinds
 from lab import tree
 from lab.cloud import layers
 from lab.cloud.images import image
@@ -39,8 +40,7 @@ KINDS = ("docker20", "docker26c")  # one that unpacks by itself, one whose layer
 
 def pytest_generate_tests(metafunc):
     if "scene" in metafunc.fixturenames:
-        wanted = metafunc.config.getoption("--engines")
-        kinds = KINDS if wanted == "all" else [kind for kind in KINDS if kind in wanted.split(",")]
+        kinds = [kind for kind in wanted_kinds(metafunc.config) if kind in KINDS]
         metafunc.parametrize("scene", kinds, indirect=True, scope="module")
 
 
@@ -54,7 +54,7 @@ def scene(request):
 @pytest.fixture(scope="module")
 def zstd_scene(request, scene):
     """An engine that takes zstd layers, if it is among those to test with; else both refuse alike."""
-    if scene.kind != "docker20" or "docker26" not in request.config.getoption("--engines").split(","):
+    if scene.kind != "docker20" or "docker26" not in wanted_kinds(request.config):
         yield scene
         return
     with Scene("docker26", config={"max-download-attempts": 1}) as newer:

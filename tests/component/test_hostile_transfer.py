@@ -7,7 +7,7 @@ and words, the requests made, the engine, memory, and secrets.
 import threading
 
 import pytest
-from attack import Scene, blob, config_digest, fresh_image, fresh_layer
+from attack import blob, config_digest, fresh_image, fresh_layer
 from lab.cloud import faults, hostile_wire
 from lab.cloud.blobhost import BlobHost
 from lab.cloud.canary import Canaries
@@ -15,12 +15,6 @@ from lab.cloud.images import image
 from lab.cloud.login import Bearer
 from lab.cloud.registry import ecr_like, ghcr_like
 from lab.cloud.server import Trap
-
-
-@pytest.fixture(scope="module")
-def scene():
-    with Scene() as scene:
-        yield scene
 
 
 def rows(table):

@@ -1,13 +1,9 @@
 """Layers unpacked by a jailed worker, alone and in a whole `berth pull`: as the engine's own pull leaves them."""
 
-import gzip
-import io
 import json
 import os
-import shutil
 import stat
 import subprocess
-import tarfile
 import time
 from pathlib import Path
 
@@ -16,6 +12,7 @@ import pytest
 import lab
 import layer_cases
 from attack import Scene
+from conftest import wanted_kinds
 from lab import images, oci, recipes_odd, tree
 from lab.oci import Tar
 
@@ -107,9 +104,8 @@ def unpack_image(image, scratch):
 
 def pytest_generate_tests(metafunc):
     if "scene" in metafunc.fixturenames:
-        wanted = metafunc.config.getoption("--engines")
-        kinds = list(lab.KINDS) if wanted == "all" else wanted.split(",")
-        metafunc.parametrize("scene", [k for k in kinds if k.endswith("c")], indirect=True, scope="module")
+        kinds = [kind for kind in wanted_kinds(metafunc.config) if kind.endswith("c")]
+        metafunc.parametrize("scene", kinds, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")

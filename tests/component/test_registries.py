@@ -10,7 +10,7 @@ import json
 import ssl
 
 import pytest
-from attack import Scene, fresh_image
+from attack import fresh_image
 from lab import Registry, images
 from lab.cloud import faults
 from lab.cloud.blobhost import BlobHost
@@ -20,23 +20,8 @@ from lab.cloud.images import index, read_layout
 from lab.cloud.login import Basic, Bearer, TokenHost
 from lab.cloud.registry import ScriptedRegistry, ghcr_like
 from lab.cloud.server import Trap
-from lab.cloud.world import World
 
 REPOSITORY = "team/app"
-
-
-@pytest.fixture(scope="module")
-def scene():
-    with Scene() as scene:
-        yield scene
-
-
-@pytest.fixture
-def world(scene):
-    with World(scene.ns) as world:
-        yield world
-    scene.ns.hosts.clear()
-    scene.ns.ca = None
 
 
 def lab_image(name):

@@ -53,7 +53,7 @@ class TestLogin:
     def test_a_refused_basic_login_is_asked_for_once_more(self):
         with ecr_like() as r:
             r.push(image(layers_of(1000)), "app")
-            done = pull(r, LOGIN_USER="AWS", LOGIN_PASSWORD="wrong").failed("denied")
+            done = pull(r, LOGIN_USER="AWS", LOGIN_PASSWORD="wrong").failed_with("denied")
             assert "asked as AWS" in done.err and "ecr:BatchGetImage" in done.err
             assert done.logins == 2 and len(r.requests) == 3
             assert "wrong" not in done.err
@@ -61,7 +61,7 @@ class TestLogin:
     def test_no_login_where_one_is_wanted(self):
         with ecr_like() as r:
             r.push(image(layers_of(1000)), "app")
-            done = pull(r).failed("denied")
+            done = pull(r).failed_with("denied")
             assert "anonymously" in done.err and "--registry-user" in done.err
 
     def test_an_anonymous_token(self):
@@ -88,7 +88,7 @@ class TestLogin:
     def test_a_wrong_password_for_a_token(self):
         with ghcr_like() as r:
             r.push(image(layers_of(1000)), "app")
-            done = pull(r, LOGIN_USER="octocat", LOGIN_PASSWORD="wrong").failed("denied")
+            done = pull(r, LOGIN_USER="octocat", LOGIN_PASSWORD="wrong").failed_with("denied")
             assert "asked as octocat" in done.err
             assert len(r.matching("GET", "/token")) == 1
 
@@ -97,7 +97,7 @@ class TestLogin:
         with ghcr_like(public=True) as r:
             r.push(image(layers_of(1000)), "app")
             r.on("GET", "/token", bad)
-            done = pull(r).failed("protocol", "limit", "refused", "denied", "failed")
+            done = pull(r).failed_with("protocol", "limit", "refused", "denied", "failed")
             assert len(r.matching("GET", "/token")) <= 2
             assert sent(r.requests) < 16 << 20
             assert done.seconds < 10
@@ -105,13 +105,13 @@ class TestLogin:
     def test_a_negative_life(self):
         with ScriptedRegistry(login=Bearer(public=True, expires_in=-1)) as r:
             r.push(image(layers_of(1000)), "app")
-            pull(r).failed("protocol")
+            pull(r).failed_with("protocol")
 
     def test_401_for_ever(self):
         with ghcr_like(public=True) as r:
             r.push(image(layers_of(1000)), "app")
             r.on("GET", "/v2/", faults.unauthorized())
-            pull(r).failed("denied")
+            pull(r).failed_with("denied")
             assert len(r.matching("GET", "/token")) <= 2
             assert len(r.requests) <= 5
 
@@ -125,7 +125,7 @@ class TestLogin:
                     f'Bearer realm="{r.url}/token",service="ghcr.io",error="insufficient_scope"'
                 ),
             )
-            pull(r).failed("denied")
+            pull(r).failed_with("denied")
             assert len(r.matching("GET", "/token")) == 1
 
     def test_a_token_that_dies_during_the_pull(self):
@@ -141,7 +141,7 @@ class TestLogin:
             r.document = image(layers_of(*[100_000] * 9))
             r.push(r.document, "app")
             r.on("GET", "/blobs/", faults.after(faults.truncate(0.5), r.login.expire), nth=3)
-            pull(r).passed(content(r.document))
+            pull(r).delivered(content(r.document))
 
     @pytest.mark.parametrize(
         "challenge",
@@ -159,7 +159,7 @@ class TestLogin:
     )
     def test_challenges_that_cannot_be_answered(self, registry, challenge):
         registry.on("GET", "/v2/", faults.unauthorized(challenge))
-        pull(registry, LOGIN_USER="u", LOGIN_PASSWORD="p").failed("denied", "refused", "protocol")
+        pull(registry, LOGIN_USER="u", LOGIN_PASSWORD="p").failed_with("denied", "refused", "protocol")
         assert len(registry.requests) == 1
 
     def test_two_challenges_in_two_headers(self, registry):
@@ -177,13 +177,13 @@ class TestDocuments:
             r.push(hostile.DOCUMENTS[name](), "app")
             done = run("pull", r.reference("app"), "linux/amd64")
             assert len(r.requests) - len(r.blob_requests()) <= 4
-            done.failed(*PROTOCOL_KINDS)
+            done.failed_with(*PROTOCOL_KINDS)
 
     def test_digest_asked_for(self, registry):
         other = image(layers_of(10))
         registry.push(other, "app", "other")
         registry.documents["app"][registry.document.digest] = other
-        done = run("pull", f"{registry.authority}/app@{registry.document.digest}").failed("refused")
+        done = run("pull", f"{registry.authority}/app@{registry.document.digest}").failed_with("refused")
         assert "digest mismatch" in done.err
 
     def test_docker_content_digest_that_lies(self, registry):
@@ -192,19 +192,19 @@ class TestDocuments:
             "/manifests/",
             faults.change(lambda _q, a: a.set("Docker-Content-Digest", "sha256:" + "0" * 64)),
         )
-        assert "Docker-Content-Digest" in pull(registry).failed("refused").err
+        assert "Docker-Content-Digest" in pull(registry).failed_with("refused").err
 
     def test_a_config_spoiled_on_the_way(self, registry):
         registry.on("GET", "/blobs/", faults.flip(), nth=1)
-        pull(registry).passed(registry.content)
+        pull(registry).delivered(registry.content)
 
     def test_a_config_that_is_another(self, registry):
         registry.on("GET", "/blobs/", faults.flip())
-        assert "digest mismatch" in pull(registry).failed("refused").err
+        assert "digest mismatch" in pull(registry).failed_with("refused").err
         assert len(registry.blob_requests()) == 2
 
     def test_not_there(self, registry):
-        done = run("pull", registry.reference("app", "nope")).failed("not-found")
+        done = run("pull", registry.reference("app", "nope")).failed_with("not-found")
         assert "app:nope" in done.err and len(registry.requests) == 1
 
     def test_top(self, registry):
@@ -216,16 +216,16 @@ class TestDocuments:
     )
     def test_overload_passes(self, registry, value):
         registry.on("GET", "/manifests/", faults.overloaded(429, value), nth=1)
-        done = pull(registry).passed(registry.content)
+        done = pull(registry).delivered(registry.content)
         assert (2 if value == "2" else 0) <= done.seconds < 4
 
     def test_500_four_times(self, registry):
         registry.on("GET", "/manifests/", faults.status(500), times=4)
-        pull(registry).passed(registry.content)
+        pull(registry).delivered(registry.content)
 
     def test_500_for_ever(self, registry):
         registry.on("GET", "/manifests/", faults.status(503))
-        done = pull(registry).failed("network")
+        done = pull(registry).failed_with("network")
         assert done.kind == "network retryable" and done.code == 75
         assert len(registry.requests) == 5
 
@@ -239,7 +239,7 @@ class TestDocuments:
     def test_nobody_there(self):
         with ScriptedRegistry() as r:
             reference = r.reference("app")
-        done = run("pull", reference).failed("network")
+        done = run("pull", reference).failed_with("network")
         assert "refused" in done.err
 
 
@@ -253,7 +253,7 @@ class TestBlobs:
             server = r if direct else r.blob_host
             digest = "sha256:" + hashlib.sha256(content(document)).hexdigest()
             server.on("GET", digest, fault, nth=1)
-            pull(r).passed(content(document))
+            pull(r).delivered(content(document))
             assert sent(server.matching("GET", digest)) < 1.2 * len(content(document)) + 10000
             if not direct:
                 assert len(r.blob_requests(digest)) == 1
@@ -261,7 +261,7 @@ class TestBlobs:
     @pytest.mark.parametrize("fault", hostile_wire.LIES.values(), ids=hostile_wire.LIES)
     def test_lies_for_ever(self, registry, fault):
         registry.on("GET", registry.digest, fault)
-        pull(registry).failed(*PROTOCOL_KINDS)
+        pull(registry).failed_with(*PROTOCOL_KINDS)
         assert len(registry.blob_requests(registry.digest)) <= 2
 
     @pytest.mark.parametrize("fault", hostile_wire.LIES.values(), ids=hostile_wire.LIES)
@@ -270,9 +270,9 @@ class TestBlobs:
         registry.on("GET", registry.digest, fault, nth=1)
         done = pull(registry)
         if done.code:
-            done.failed("refused")
+            done.failed_with("refused")
         else:
-            done.passed(registry.content)
+            done.delivered(registry.content)
 
     @pytest.mark.parametrize("fault", hostile_wire.RANGE_LIES.values(), ids=hostile_wire.RANGE_LIES)
     @pytest.mark.parametrize("ever", [False, True], ids=["once", "for ever"])
@@ -280,7 +280,7 @@ class TestBlobs:
         registry.on("GET", registry.digest, faults.truncate(0.5), nth=1)
         how = {"where": lambda q: q.range} if ever else {"nth": 2}
         registry.on("GET", registry.digest, fault, **how)
-        pull(registry).passed(registry.content)
+        pull(registry).delivered(registry.content)
         asked = [q.range for q in registry.blob_requests(registry.digest)]
         half = (len(registry.content) // 2, None)
         assert asked == [None, half, half, None][: 4 if ever else len(asked)]
@@ -294,28 +294,28 @@ class TestBlobs:
                 "/blobs/",
                 faults.sequence(None, faults.truncate(0.5), faults.reset_at(0.7), None),
             )
-            pull(r).passed(content(document))
+            pull(r).delivered(content(document))
 
     def test_cut_again_and_again(self, registry):
         registry.on("GET", registry.digest, faults.reset_at(20_000))
-        pull(registry).passed(registry.content)
+        pull(registry).delivered(registry.content)
         assert sent(registry.blob_requests(registry.digest)) < 1.2 * len(registry.content) + 10000
 
     def test_never_a_byte(self, registry):
         registry.on("GET", registry.digest, faults.truncate(0))
-        done = pull(registry).failed("network")
+        done = pull(registry).failed_with("network")
         assert done.code == 75
         assert len(registry.blob_requests(registry.digest)) == 5
 
     @pytest.mark.parametrize("name", ["silence at half", "silence before the head"])
     def test_silence_is_cut(self, registry, name):
         registry.on("GET", registry.digest, hostile_wire.STALLS[name], nth=1)
-        done = pull(registry).passed(registry.content)
+        done = pull(registry).delivered(registry.content)
         assert 19 < done.seconds < 25
 
     def test_a_trickle_is_cut(self, registry):
         registry.on("GET", registry.digest, hostile_wire.STALLS["one byte a second"], nth=1)
-        done = pull(registry).passed(registry.content)
+        done = pull(registry).delivered(registry.content)
         assert 29 < done.seconds < 40
 
     def test_an_expired_url_is_asked_for_again(self):
@@ -326,7 +326,7 @@ class TestBlobs:
             r.blob_host.on(
                 "GET", digest, faults.after(faults.truncate(0.5), r.blob_host.expire), nth=1
             )
-            pull(r).passed(content(document))
+            pull(r).delivered(content(document))
             assert [q.status for q in r.blob_host.matching("GET", digest)] == [200, 403, 206]
             assert len(r.blob_requests(digest)) == 2
 
@@ -336,7 +336,7 @@ class TestBlobs:
             r.push(document, "app")
             digest = "sha256:" + hashlib.sha256(content(document)).hexdigest()
             r.blob_host.on("GET", digest, faults.status(403))
-            pull(r).failed("failed")
+            pull(r).failed_with("failed")
             assert len(r.blob_host.matching("GET", digest)) == 5
 
     @pytest.mark.parametrize("name", hostile_wire.LOCATIONS)
@@ -349,12 +349,12 @@ class TestBlobs:
 
     def test_a_loop_of_redirects(self, registry):
         registry.on("GET", registry.digest, faults.redirect_loop())
-        pull(registry).failed("refused")
+        pull(registry).failed_with("refused")
         assert len(registry.blob_requests(registry.digest)) == 6
 
     def test_plain_http_elsewhere(self, registry):
         registry.on("GET", registry.digest, faults.redirect("http://198.51.100.1/x"))
-        done = pull(registry).failed("refused")
+        done = pull(registry).failed_with("refused")
         assert "plain http to 198.51.100.1" in done.err
 
     def test_a_redirect_elsewhere_carries_no_credentials(self):
@@ -373,13 +373,13 @@ class TestManyBlobs:
         with ScriptedRegistry() as r:
             document = image(layers_of(*sizes))
             r.push(document, "app")
-            done = pull(r, **env).passed(content(document))
+            done = pull(r, **env).delivered(content(document))
             return r, done
 
     def test_none_and_empty(self):
         with ScriptedRegistry() as r:
             r.push(image([]), "app")
-            pull(r).passed(b"")
+            pull(r).delivered(b"")
 
     def test_a_late_reader_holds_the_bytes_back(self):
         _, done = self.check([20_000_000] * 6, READ_DELAY_MS=1500)
@@ -395,7 +395,7 @@ class TestManyBlobs:
                 + hashlib.sha256(content(document)[: len(content(document)) // 5]).hexdigest()
             )
             r.on("GET", lowest, faults.slow(8_000_000))
-            done = pull(r, READ_BYTES=100_000).passed(content(document))
+            done = pull(r, READ_BYTES=100_000).delivered(content(document))
             assert 24 << 20 < int(done.said("peak")[0]) <= 32 << 20
 
     def test_the_lowest_breaks_while_the_buffer_is_full(self):
@@ -410,7 +410,7 @@ class TestManyBlobs:
             r.on(
                 "GET", lowest, faults.sequence(faults.reset_at(0), faults.reset_at(1_000_000), None)
             )
-            done = pull(r).passed(content(document))
+            done = pull(r).delivered(content(document))
             assert int(done.said("peak")[0]) <= 32 << 20
 
     def test_paused_for_longer_than_a_stall(self):
@@ -422,7 +422,7 @@ class TestManyBlobs:
             document = image(layers_of(*[20_000_000] * 3))
             r.push(document, "app")
             r.on("GET", "/blobs/", faults.reset_at(16_000_000), times=4)
-            pull(r, READ_DELAY_MS=2000).passed(content(document))
+            pull(r, READ_DELAY_MS=2000).delivered(content(document))
 
     def test_a_hundred_small_ones(self):
         r, done = self.check([1000 + i for i in range(125)], READ_DELAY_MS=300)
@@ -445,7 +445,7 @@ class TestWorld:
         world.ghcr.push(document, "octocat/app", "v1")
         pat = world.ghcr.login.users["octocat"]
         done = self.pull(world, "ghcr.io/octocat/app:v1", LOGIN_USER="octocat", LOGIN_PASSWORD=pat)
-        done.passed(content(document))
+        done.delivered(content(document))
         world.canaries.assert_kept(world.servers, texts={"out": done.out + done.err})
 
     @pytest.mark.parametrize("name", hostile_wire.PRIVATE_LOCATIONS)
@@ -457,14 +457,14 @@ class TestWorld:
         world.ghcr.on(
             "GET", "/blobs/", faults.redirect(target.replace("http:", "https:") if tls else target)
         )
-        self.pull(world, "ghcr.io/app:v1").failed("refused")
+        self.pull(world, "ghcr.io/app:v1").failed_with("refused")
 
     def test_a_name_of_a_private_address(self, world):
         world.namespace.hosts["inside.example"] = "10.0.0.1"
         world.ghcr.login.public = True
         world.ghcr.push(image(layers_of(1000)), "app", "v1")
         world.ghcr.on("GET", "/blobs/", faults.redirect("https://inside.example/x"))
-        done = self.pull(world, "ghcr.io/app:v1").failed("refused")
+        done = self.pull(world, "ghcr.io/app:v1").failed_with("refused")
         assert "10.0.0.1" in done.err and "private" in done.err
 
     def test_a_realm_inside(self, world):
@@ -472,7 +472,7 @@ class TestWorld:
         world.ghcr.push(image(layers_of(1000)), "app", "v1")
         world.ghcr.login.realm = "https://inside.example/token"
         pat = world.ghcr.login.users["octocat"]
-        self.pull(world, "ghcr.io/app:v1", LOGIN_USER="octocat", LOGIN_PASSWORD=pat).failed(
+        self.pull(world, "ghcr.io/app:v1", LOGIN_USER="octocat", LOGIN_PASSWORD=pat).failed_with(
             "refused"
         )
         world.canaries.assert_kept(world.servers)
@@ -481,7 +481,7 @@ class TestWorld:
         world.ghcr.push(image(layers_of(1000)), "app", "v1")
         world.ghcr.login.realm = "http://ghcr.io/token"
         pat = world.ghcr.login.users["octocat"]
-        self.pull(world, "ghcr.io/app:v1", LOGIN_USER="octocat", LOGIN_PASSWORD=pat).failed(
+        self.pull(world, "ghcr.io/app:v1", LOGIN_USER="octocat", LOGIN_PASSWORD=pat).failed_with(
             "refused"
         )
 
@@ -497,13 +497,13 @@ class TestWorld:
     def test_certificates(self, world, kind, says):
         make = getattr(world.ca, kind)
         world.ghcr.next_certificates(99, make() if kind == "wrong_name" else make("ghcr.io"))
-        done = self.pull(world, "ghcr.io/app:v1").failed("refused")
+        done = self.pull(world, "ghcr.io/app:v1").failed_with("refused")
         assert "TLS: " in done.err and says in done.err
         assert not world.ghcr.requests
 
     def test_unknown_ca(self, world):
         other = CA(common_name="another")
-        done = self.pull(world, "ghcr.io/app:v1", SSL_CERT_FILE=other.pem).failed("refused")
+        done = self.pull(world, "ghcr.io/app:v1", SSL_CERT_FILE=other.pem).failed_with("refused")
         assert "AWS_CA_BUNDLE" in done.err
 
     def test_tls_of_1999(self, world):
@@ -512,5 +512,5 @@ class TestWorld:
         world.ghcr.next_certificates(
             99, world.ca.certificate("ghcr.io").speaking(ssl.TLSVersion.TLSv1)
         )
-        self.pull(world, "ghcr.io/app:v1").failed("protocol", "network")
+        self.pull(world, "ghcr.io/app:v1").failed_with("protocol", "network")
         assert not world.ghcr.requests

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import http.client
 import itertools
 import json
 import os
@@ -11,7 +12,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from . import paths, podman, roots
+from . import containerd, paths, podman, roots
 from .namespace import BIND, Namespace, container_cgroups, remove_cgroups
 from .oci import sha256
 from .paths import LabError
@@ -75,8 +76,10 @@ class Engine:
     start() begins again upon them. stop() ends and removes everything.
     """
 
-    def __init__(self, kind: str, config: dict | None = None, args=(), insecure=VPC):
+    def __init__(self, kind: str, config: dict | None = None, args=(), insecure=VPC, group=None):
         """config goes into daemon.json (Docker) on top of the lab's; args to the daemon.
+
+        group: the small_machine.MemoryGroup that it runs in.
 
         insecure: registries that may speak plain http besides those on loopback. Podman takes hosts
         only, and knows by itself those that were started in the namespace before it.
@@ -84,8 +87,12 @@ class Engine:
         self.kind = kind
         self.suite, self.containerd_store, self.program = KINDS[kind]
         self.config = config or {}
+        self.containerd_namespace = "moby"
+        self.snapshotter = self.config.get("storage-driver", "overlayfs")
+        self._containerd = None
         self.args = list(args)
         self.insecure = list(insecure)
+        self.group = group
         self.ns: Namespace | None = None
         self._box = self._daemon = None
         self._init_pid = 0
@@ -107,9 +114,10 @@ class Engine:
             self._open_box(hosts, ca)
         if self.socket.exists():
             self.socket.unlink()
+        argv = [*self._inside, *self._argv()]
         with open(self.log, "ab") as log:
             self._daemon = subprocess.Popen(
-                [*self._inside, *self._argv()],
+                self.group.argv(*argv) if self.group else argv,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -254,6 +262,20 @@ class Engine:
     def inspect(self, what: str, *flags) -> dict:
         return json.loads(self.docker("inspect", *flags, what))[0]
 
+    def api(self, method: str, path: str, body: dict | None = None):
+        """(status, body) of a request to Docker's API, as a client of its own would make it."""
+        connection = http.client.HTTPConnection("docker", timeout=60)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        try:
+            connection.sock.settimeout(60)
+            connection.sock.connect(str(self.socket))
+            headers = {"Content-Type": "application/json"} if body else {}
+            connection.request(method, path, json.dumps(body) if body else None, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
     def address(self, container: str) -> str:
         """A container's address on the default bridge."""
         networks = self.inspect(container)["NetworkSettings"]["Networks"]
@@ -276,19 +298,24 @@ class Engine:
         chain = ""
         for diff_id in diff_ids:
             chain = sha256(f"{chain} {diff_id}".encode()) if chain else diff_id
-        key = f"lab-{next(_numbers)}"
-        mount = json.loads(self.ctr("snapshots", "view", "--mounts", key, chain))[0]
-        with contextlib.suppress(LabError):  # without a lease it may have been collected by now
-            self.ctr("snapshots", "remove", key)
-        if mount["Type"] == "bind":
-            return [Path(mount["Source"])]
-        lower = next(o for o in mount["Options"] if o.startswith("lowerdir="))
-        return [Path(path) for path in reversed(lower.removeprefix("lowerdir=").split(":"))]
+        return [Path(path) for path in self.containerd.layer_dirs(chain)]
+
+    @property
+    def containerd(self) -> containerd.Containerd:
+        """The one that dockerd started."""
+        if not self._containerd:
+            names = (self.containerd_namespace, self.snapshotter)
+            self._containerd = containerd.Containerd(self.containerd_socket, *names)
+        return self._containerd
 
     def ctr(self, *args) -> str:
         """containerd's own client, in Docker's namespace."""
-        argv = ["ctr", f"--address={self.containerd_socket}", "--namespace=moby", *args]
-        return paths.check([*self._inside, *argv], env=self._env())
+        env = {
+            "CONTAINERD_ADDRESS": str(self.containerd_socket),
+            "CONTAINERD_NAMESPACE": self.containerd_namespace,
+            "CONTAINERD_SNAPSHOTTER": self.snapshotter,
+        }
+        return paths.check([*self._inside, "ctr", *args], env=self._env() | env)
 
     def kill(self):
         """SIGKILL to the daemon alone."""
@@ -306,6 +333,9 @@ class Engine:
         """End the daemon and all it started, remove its data."""
         if not self._box:
             return
+        if self._containerd:
+            self._containerd.close()
+            self._containerd = None
         # The first process is gone when all of its pid namespace is; unshare waits for it.
         with contextlib.suppress(ProcessLookupError):  # the network namespace was closed before
             os.kill(self._init_pid or self._box.pid, signal.SIGKILL)

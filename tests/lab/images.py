@@ -27,6 +27,8 @@ RECIPES = {
     "big": ("recipes_debian", "big", ("latest",), ()),
     "bigzstd": ("recipes_bench", "bigzstd", ("latest",), ("big",)),
     "onelayer": ("recipes_bench", "onelayer", ("latest",), ("big",)),
+    "heavy": ("recipes_trials", "heavy", ("gzip", "zstd"), ("small",)),
+    "mixed": ("recipes_trials", "mixed", ("latest",), ("small", "odd")),
 }
 BENCH = {"big", "bigzstd", "onelayer"}  # minutes to make: for benchmarks, which do
 

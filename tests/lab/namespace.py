@@ -65,6 +65,7 @@ class Namespace:
         self.path = NETNS / self.name
         self.hosts: dict[str, str] = {}  # host name to address, for every process started here
         self.ca: os.PathLike | str | None = None  # CA bundle for every process started here
+        self.files: dict[str, str] = {}  # path to text: what every process started here finds there
         self.plain: list[str] = []  # names and addresses of registries that speak plain http
         self._bridges = itertools.count(1)
         self._files = itertools.count()
@@ -110,6 +111,8 @@ class Namespace:
         names = {"localhost": "127.0.0.1", **self.hosts, **(hosts or {})}
         (files / "|etc|hosts").write_text("".join(f"{a} {n}\n" for n, a in names.items()))
         (files / "|etc|resolv.conf").write_text(resolv)
+        for path, text in self.files.items():
+            (files / path.replace("/", "|")).write_text(text)
         if ca or self.ca:
             shutil.copyfile(ca or self.ca, files / CA_BUNDLE.replace("/", "|"))
         return files
