@@ -18,6 +18,7 @@ from .paths import CACHE, LabError
 RECIPES = {
     "small": ("recipes_small", "small", ("latest",), ()),
     "webapp": ("recipes_small", "webapp", ("v1", "v2", "health"), ()),
+    "steady": ("recipes_steady", "steady", ("v1", "v2"), ("small",)),
     "buildx": ("recipes_variants", "buildx", ("latest", "single"), ("webapp",)),
     "schema2": ("recipes_variants", "schema2", ("latest", "list"), ("webapp",)),
     "tiny125": ("recipes_variants", "tiny125", ("latest",), ("webapp",)),
