@@ -155,6 +155,10 @@ static int meet(struct follow *f, const struct container_state *state, struct er
 	if (!others)
 		return 0;
 	log_notice("another container is %s now: %s", d->name, state->label_digest ?: state->id);
+	if (d->redeploy.state == REDEPLOY_WAITS) { /* somebody has asked for this one meanwhile */
+		redeploy_stop(&d->redeploy);
+		deployment_note_wanted(d);
+	}
 	(void)snprintf(s->image, sizeof s->image, "%s", state->label_image ?: d->image);
 	(void)snprintf(s->digest, sizeof s->digest, "%s", state->label_digest ?: "");
 	f->died = false;

@@ -47,5 +47,5 @@ int cmd_service_name(const struct options *o, char **out, struct err *err)
 	if (*out)
 		return 0;
 	err_set(err, ERR_USAGE, "no service is running here, or more than one");
-	return err_hint(err, "name its container with --name");
+	return err_hint(err, "say which: --name NAME");
 }

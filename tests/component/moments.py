@@ -142,7 +142,9 @@ class World:
 
         def serves():
             assert service.process.poll() is None, service.err
-            return (service.health() or (0,))[0] == 200 and self.app() == 200
+            ready = (service.health() or (0,))[0] == 200 and self.app() == 200
+            # what a death has left is drained beside the service
+            return ready and [name for name, row in self.containers().items() if row[1] == "running"] == ["web"]
 
         wait_until(serves, ABOVE_ALL, lambda: f"not ready\n{service.err}")
         there = self.containers()

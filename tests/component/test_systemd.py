@@ -130,7 +130,7 @@ def test_it_runs_with_what_the_unit_leaves_it(instance):
     status = instance.machine.run("cat", f"/proc/{instance.show('MainPID')}/status")
     assert "NoNewPrivs:\t1\n" in status and "Seccomp:\t2\n" in status
     capabilities = int(re.search(r"^CapBnd:\t(\w+)", status, re.M)[1], 16)
-    assert bin(capabilities).count("1") == 7
+    assert bin(capabilities).count("1") == 10
 
 
 def test_a_restart_adopts_the_container_and_a_stop_leaves_it(instance):

@@ -2,6 +2,7 @@
 
 from lab import images
 from service import request
+from tap import wait_until
 
 
 def test_up_serves(pair):
@@ -24,7 +25,10 @@ def test_a_replaced_container_may_end_as_it_likes(pair):
     pair.berth.up(reference, "-p", "80:3000").ready()
     pair.berth.close()
     pair.push("webapp:v2", "team/web")
-    pair.berth.up(reference, "-p", "80:3000", "-e", "NEW=1").ready()
+    service = pair.berth.up(reference, "-p", "80:3000", "-e", "NEW=1", "--drain-timeout", "1s")
+    service.wait_line("another container is web now")
+    wait_until(lambda: not pair.ours.inspect("web-prev")["State"]["Running"], 20, lambda: service.err)
+    service.ready()
     assert "v2" in request(pair.ns, 80)[1]
     assert pair.ours.inspect("web-prev")["State"]["ExitCode"] == 0
     assert "webapp: bye" in pair.ours.docker("logs", "web-prev")
