@@ -32,15 +32,18 @@ static void count(struct deployment *d, const struct container_state *state, int
 
 bool drain_look(struct deployment *d, const struct container_state *state)
 {
-	int64_t timeout_ms = opt_number(d->context->options, OPT_DRAIN_TIMEOUT), now_ms = clock_mono_ms();
-	int64_t quiet_ms = timeout_ms / 3 < DRAIN_QUIET_MAX_MS ? timeout_ms / 3 : DRAIN_QUIET_MAX_MS;
+	int64_t timeout_ms = opt_number(d->context->options, OPT_DRAIN_TIMEOUT),
+		now_ms = clock_mono_ms();
+	int64_t quiet_ms =
+		timeout_ms / 3 < DRAIN_QUIET_MAX_MS ? timeout_ms / 3 : DRAIN_QUIET_MAX_MS;
 	struct drain *n = &d->drain;
 
 	if (n->over)
 		return true;
 	if (!n->began_ms) {
 		*n = (struct drain){ .began_ms = now_ms, .busy_ms = now_ms };
-		log_notice("draining %s: until it has no connections, %.1f s at most", d->name, (double)timeout_ms / 1e3);
+		log_notice("draining %s: until it has no connections, %.1f s at most", d->name,
+			   (double)timeout_ms / 1e3);
 	}
 	if (state && !state->running && !state->restarting) {
 		end(d, "it does not run");
@@ -66,7 +69,8 @@ static void await(struct deployment *d)
 
 	for (;;) {
 		CLEANUP(container_state_clear) struct container_state state = { 0 };
-		bool said = container_inspect(d->context->docker, d->name, &state, &err) == 0 || err.kind == ERR_NOT_FOUND;
+		bool said = container_inspect(d->context->docker, d->name, &state, &err) == 0 ||
+			    err.kind == ERR_NOT_FOUND;
 		if (!said && err.kind == ERR_CANCELLED)
 			break;
 		if (drain_look(d, said ? &state : NULL))
@@ -86,7 +90,8 @@ int deployment_drain(struct deployment *d, struct err *err)
 	loop_uncancel(d->context->loop); /* a second signal cuts the drain short */
 	lifecycle_leave(&d->lifecycle, "berth was told to stop");
 	deployment_tell(d, BOARD_DRAINING, "drain", NULL);
-	notify_send("STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld", (long long)(drain_ms + DOCKER_TIMEOUT_MS) * 1000);
+	notify_send("STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld",
+		    (long long)(drain_ms + DOCKER_TIMEOUT_MS) * 1000);
 	await(d);
 	deployment_tell(d, BOARD_DRAINING, "stop", NULL);
 	if (container_stop(d->context->docker, d->name, -1, err) < 0 && err->kind != ERR_NOT_FOUND)

@@ -1,4 +1,7 @@
-/* The end of a container's service: until its clients have left it, and no longer than --drain-timeout. */
+/*
+ * The end of a container's service: until its clients have left it, and no longer than --drain-
+ * timeout.
+ */
 #ifndef BERTH_AGENT_DRAIN_H
 #define BERTH_AGENT_DRAIN_H
 
@@ -7,8 +10,8 @@
 struct deployment;
 
 /*
- * A load balancer goes on sending until it has seen the 503 often enough, so that one moment without connections
- * is no end: there must be none for a third of --drain-timeout, or this long.
+ * A load balancer goes on sending until it has seen the 503 often enough, so that one moment
+ * without connections is no end: there must be none for a third of --drain-timeout, or this long.
  */
 #define DRAIN_QUIET_MAX_MS 10000
 #define DRAIN_STEP_MS 200
@@ -22,9 +25,9 @@ struct drain {
 };
 
 /*
- * One look at the container (NULL: the engine does not say), which begins the drain if need be. Whether it is over: no
- * connection for the quiet time, or --drain-timeout has passed, or it does not run. What cannot be counted (on the host's network) is
- * waited for.
+ * One look at the container (NULL: the engine does not say), which begins the drain if need be.
+ * Whether it is over: no connection for the quiet time, or --drain-timeout has passed, or it does
+ * not run. What cannot be counted (on the host's network) is waited for.
  */
 bool drain_look(struct deployment *d, const struct container_state *state);
 

@@ -43,7 +43,10 @@ static void answered(void *arg, size_t path, const char *text)
 	duty->changed |= takers[path](&duty->d->lifecycle, text);
 }
 
-/* That the instance serves, which it does unless somebody says otherwise, is not worth a line the first time. */
+/*
+ * That the instance serves, which it does unless somebody says otherwise, is not worth a line the
+ * first time.
+ */
 static void hear(struct duty *duty)
 {
 	loop_timer_cancel(duty->timer);

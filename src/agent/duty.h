@@ -5,16 +5,16 @@
 #include "agent/deployment.h"
 
 /*
- * How long a first 200 waits for the metadata service, so that an instance of a warm pool does not say it is in service
- * for a moment. It answers within milliseconds where there is one.
+ * How long a first 200 waits for the metadata service, so that an instance of a warm pool does not
+ * say it is in service for a moment. It answers within milliseconds where there is one.
  */
 #define DUTY_HEAR_MS 250
 
 struct duty;
 
 /*
- * From now on d->lifecycle follows SIGUSR1 (leave), SIGUSR2 (serve), autoscaling/target-lifecycle-state and spot/instance-action,
- * and each change is told at once. d is borrowed.
+ * From now on d->lifecycle follows SIGUSR1 (leave), SIGUSR2 (serve), autoscaling/target-lifecycle-
+ * state and spot/instance-action, and each change is told at once. d is borrowed.
  */
 struct duty *duty_start(struct deployment *d);
 void duty_stop(struct duty *duty);

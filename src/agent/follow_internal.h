@@ -27,14 +27,20 @@ struct follow {
 	char reason[PROBE_REASON_SIZE];
 };
 
-/* After the engine was away: was the container ended with it, and is it to run again? Call on each look. */
+/*
+ * After the engine was away: was the container ended with it, and is it to run again? Call on each
+ * look.
+ */
 bool follow_lost_in_outage(struct follow *f, const struct container_state *state);
 /* Starts it again. What fails becomes the reason, and is tried again. -1: ERR_CANCELLED. */
 int follow_revive(struct follow *f, struct err *err) MUST_CHECK;
 /* Takes the failure as the reason. Whether it is a new one. */
 bool follow_take_reason(struct follow *f, struct err *err);
 
-/* Drains the container while the instance is on its way out, and has it serve again after that. -1: ERR_CANCELLED. */
+/*
+ * Drains the container while the instance is on its way out, and has it serve again after that. -1:
+ * ERR_CANCELLED.
+ */
 int follow_duty(struct follow *f, const struct container_state *state, struct err *err) MUST_CHECK;
 
 /* Ends what a berth that died at work has left. What fails is tried again. -1: ERR_CANCELLED. */

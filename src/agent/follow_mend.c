@@ -1,29 +1,37 @@
-/* What comes from elsewhere: an engine that was away, a berth that died at work, an instance that is to go. */
+/*
+ * What comes from elsewhere: an engine that was away, a berth that died at work, an instance that
+ * is to go.
+ */
 #include "agent/follow_internal.h"
 
 #include "agent/generation.h"
 #include "base/log.h"
 
 /*
- * A dockerd that crashed ends, when it is back, the containers that it finds running, and counts that as somebody's
- * wish: `unless-stopped` stays down (20.10 to 28.5). What ran before an outage and does not after it is started.
+ * A dockerd that crashed ends, when it is back, the containers that it finds running, and counts
+ * that as somebody's wish: `unless-stopped` stays down (20.10 to 28.5). What ran before an outage
+ * and does not after it is started.
  */
 bool follow_lost_in_outage(struct follow *f, const struct container_state *state)
 {
-	const struct json *policy = json_get(json_get(json_get(state->inspect, "HostConfig"), "RestartPolicy"), "Name");
+	const struct json *policy =
+		json_get(json_get(json_get(state->inspect, "HostConfig"), "RestartPolicy"), "Name");
 	bool outage = f->outage || docker_events_are_cut(f->events);
 
-	if (deploy_lock_is_others(&f->d->deploying)) { /* who may have stopped it: looked at again when they are done */
+	if (deploy_lock_is_others(
+		    &f->d->deploying)) { /* who may have stopped it: looked at again when they are done */
 		f->ran |= state->running;
 		f->outage = outage;
 		return false;
 	}
-	bool lost = outage && f->ran && (!f->died || !f->looked) && !state->running && !state->restarting;
+	bool lost = outage && f->ran && (!f->died || !f->looked) && !state->running &&
+		    !state->restarting;
 
 	f->outage = false;
 	f->looked = true;
 	f->ran = state->running || (f->ran && !f->died);
-	return lost && (streq(json_string(policy), "unless-stopped") || streq(json_string(policy), "always"));
+	return lost && (streq(json_string(policy), "unless-stopped") ||
+			streq(json_string(policy), "always"));
 }
 
 /* Takes the failure as the reason. Whether it is a new one. */
@@ -58,7 +66,10 @@ int follow_revive(struct follow *f, struct err *err)
 	return 0;
 }
 
-/* What a berth that died while it deployed has left. Nothing that fails here is worth the app: the next look tries again. */
+/*
+ * What a berth that died while it deployed has left. Nothing that fails here is worth the app: the
+ * next look tries again.
+ */
 static int take_over(struct follow *f, struct err *err)
 {
 	CLEANUP(container_state_clear) struct container_state state = { 0 };
@@ -69,7 +80,9 @@ static int take_over(struct follow *f, struct err *err)
 		return err->kind == ERR_CONFLICT ? 0 : -1;
 	enum generation_found found;
 	if (generation_find(d, &found, &state, err) == 0)
-		result = found == GENERATION_NONE || state.running || !f->others ? 0 : generation_start(d, err);
+		result = found == GENERATION_NONE || state.running || !f->others
+				 ? 0
+				 : generation_start(d, err);
 	deploy_lock_release(&d->deploying);
 	if (result == 0 && d->prev_runs) /* which takes time */
 		result = deployment_hand_over(d, REDEPLOY_MEND_ARGV0, err);
@@ -100,7 +113,8 @@ int follow_settle(struct follow *f, struct err *err)
 /* At its end, with --stop-on-exit. An engine that cannot now is asked again at the next look. */
 static int stop_drained(struct deployment *d, struct err *err)
 {
-	if (container_stop(d->context->docker, d->name, -1, err) < 0 && err->kind != ERR_NOT_FOUND) {
+	if (container_stop(d->context->docker, d->name, -1, err) < 0 &&
+	    err->kind != ERR_NOT_FOUND) {
 		if (err->kind == ERR_CANCELLED)
 			return -1;
 		log_warning("%s", err->msg);
@@ -119,12 +133,14 @@ int follow_duty(struct follow *f, const struct container_state *state, struct er
 
 	if (d->lifecycle.duty == LIFECYCLE_LEAVING) {
 		bool over = drain_look(d, *state->status ? state : NULL);
-		bool stop = over && !d->drain.stopped && opt_flag(d->context->options, OPT_STOP_ON_EXIT);
+		bool stop = over && !d->drain.stopped &&
+			    opt_flag(d->context->options, OPT_STOP_ON_EXIT);
 		return stop ? stop_drained(d, err) : 0;
 	}
 	bool stopped = d->drain.stopped;
 	if (d->drain.began_ms)
-		log_notice("the drain of %s has ended%s", d->name, stopped ? "; starting it again" : "");
+		log_notice("the drain of %s has ended%s", d->name,
+			   stopped ? "; starting it again" : "");
 	drain_forget(d);
 	if (!stopped || generation_start(d, err) == 0)
 		return 0;

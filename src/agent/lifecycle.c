@@ -63,8 +63,11 @@ bool lifecycle_target_state(struct lifecycle *l, const char *text)
 			return lifecycle_serve(l);
 		/* One that has served goes back to the pool: its clients are to leave it first. */
 		if (states[i].duty == LIFECYCLE_PREPARING && l->duty != LIFECYCLE_SERVING)
-			return set(l, LIFECYCLE_PREPARING, "the group keeps this instance in its warm pool: ", l->target_state);
-		return set(l, LIFECYCLE_LEAVING, "the group's target state for this instance: ", l->target_state);
+			return set(l, LIFECYCLE_PREPARING,
+				   "the group keeps this instance in its warm pool: ",
+				   l->target_state);
+		return set(l, LIFECYCLE_LEAVING,
+			   "the group's target state for this instance: ", l->target_state);
 	}
 	return false;
 }

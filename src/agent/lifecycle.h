@@ -1,6 +1,6 @@
 /*
- * Whether this instance is to serve, by what signals and its metadata say: apart from how the app does. Pure. What came last
- * counts: a signal, or a change of the metadata.
+ * Whether this instance is to serve, by what signals and its metadata say: apart from how the app
+ * does. Pure. What came last counts: a signal, or a change of the metadata.
  */
 #ifndef BERTH_AGENT_LIFECYCLE_H
 #define BERTH_AGENT_LIFECYCLE_H
@@ -21,13 +21,17 @@ struct lifecycle {
 	char spot_action[128];
 };
 
-/* All return whether the duty has changed. SIGUSR1, SIGTERM with --stop-on-exit: why is the reason. SIGUSR2: serve. */
+/*
+ * All return whether the duty has changed. SIGUSR1, SIGTERM with --stop-on-exit: why is the reason.
+ * SIGUSR2: serve.
+ */
 bool lifecycle_leave(struct lifecycle *l, const char *why);
 bool lifecycle_serve(struct lifecycle *l);
 
 /*
- * autoscaling/target-lifecycle-state, the state that the group wants (Auto Scaling user guide, "Retrieve the target
- * lifecycle state through instance metadata"); NULL: there is none (yet), which says nothing.
+ * autoscaling/target-lifecycle-state, the state that the group wants (Auto Scaling user guide,
+ * "Retrieve the target lifecycle state through instance metadata"); NULL: there is none (yet),
+ * which says nothing.
  */
 bool lifecycle_target_state(struct lifecycle *l, const char *text);
 

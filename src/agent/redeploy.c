@@ -33,8 +33,11 @@ static void on_end(void *arg, uint32_t events)
 	r->pid_fd = -1;
 	r->pid = 0;
 	bool later = WIFSIGNALED(status) || WEXITSTATUS(status) == EX_TEMPFAIL;
-	r->state = later ? REDEPLOY_WAITS : WEXITSTATUS(status) == 0 ? REDEPLOY_DONE : REDEPLOY_FAILED;
-	r->again_ms = clock_mono_ms() + r->delay_ms / 2 + clock_jitter((uint32_t)r->delay_ms / 2 + 1);
+	r->state = later                      ? REDEPLOY_WAITS
+		   : WEXITSTATUS(status) == 0 ? REDEPLOY_DONE
+					      : REDEPLOY_FAILED;
+	r->again_ms =
+		clock_mono_ms() + r->delay_ms / 2 + clock_jitter((uint32_t)r->delay_ms / 2 + 1);
 	r->delay_ms = r->delay_ms * 2 > AGAIN_MAX_MS ? AGAIN_MAX_MS : r->delay_ms * 2;
 }
 
@@ -69,13 +72,16 @@ static int start(struct redeploy *r, struct err *err)
 	return err_sys(err, errno, "pidfd_open");
 }
 
-int redeploy_start(struct redeploy *r, struct loop *loop, const char *argv0, char **arguments, struct err *err)
+int redeploy_start(struct redeploy *r, struct loop *loop, const char *argv0, char **arguments,
+		   struct err *err)
 {
 	if (r->state == REDEPLOY_RUNS || r->state == REDEPLOY_WAITS)
 		return 0;
-	*r = (struct redeploy){
-		.loop = loop, .argv0 = argv0, .arguments = arguments, .pid_fd = -1, .delay_ms = AGAIN_FIRST_MS
-	};
+	*r = (struct redeploy){ .loop = loop,
+				.argv0 = argv0,
+				.arguments = arguments,
+				.pid_fd = -1,
+				.delay_ms = AGAIN_FIRST_MS };
 	if (start(r, err) == 0)
 		return 0;
 	redeploy_stop(r);
@@ -110,7 +116,8 @@ void redeploy_stop(struct redeploy *r)
 
 	if (r->pid && kill(r->pid, SIGTERM) == 0 && r->watch) {
 		loop_uncancel(r->loop);
-		(void)!loop_wait(r->loop, has_ended, r, clock_mono_ms() + REDEPLOY_STOP_MS, &ignored);
+		(void)!loop_wait(r->loop, has_ended, r, clock_mono_ms() + REDEPLOY_STOP_MS,
+				 &ignored);
 	}
 	loop_unwatch(r->watch);
 	closep(&r->pid_fd);
@@ -123,5 +130,6 @@ void redeploy_be_child(void)
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
 	if (getppid() != parent)
-		(void)raise(SIGTERM); /* it has just gone; blocked still, and heard once the loop runs */
+		(void)raise(
+			SIGTERM); /* it has just gone; blocked still, and heard once the loop runs */
 }

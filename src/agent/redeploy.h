@@ -1,7 +1,7 @@
 /*
- * `berth up` whose options are not those of the container that serves: another berth, its child, carries them out as
- * `berth deploy` does, while this one follows what is there, and answers for it. One piece of code replaces containers, and
- * nothing of it can hold up a probe.
+ * `berth up` whose options are not those of the container that serves: another berth, its child,
+ * carries them out as `berth deploy` does, while this one follows what is there, and answers for
+ * it. One piece of code replaces containers, and nothing of it can hold up a probe.
  */
 #ifndef BERTH_AGENT_REDEPLOY_H
 #define BERTH_AGENT_REDEPLOY_H
@@ -35,16 +35,21 @@ struct redeploy {
 
 #define REDEPLOY_INIT ((struct redeploy){ .pid_fd = -1 })
 
-/* Starts the child; one that runs, or is to run again, will do: whatever it is for, it mends first. */
+/*
+ * Starts the child; one that runs, or is to run again, will do: whatever it is for, it mends first.
+ */
 int redeploy_start(struct redeploy *r, struct loop *loop, const char *argv0, char **arguments, struct err *err) MUST_CHECK;
 
 /*
- * How it stands; DONE and FAILED once, NONE after that. A temporary failure (exit code 75, or a signal) is tried again
- * here, with longer and longer pauses, for as long as this is asked.
+ * How it stands; DONE and FAILED once, NONE after that. A temporary failure (exit code 75, or a
+ * signal) is tried again here, with longer and longer pauses, for as long as this is asked.
  */
 enum redeploy_state redeploy_look(struct redeploy *r);
 
-/* Asks it to stop, and waits until it has put things right, or for REDEPLOY_STOP_MS. Not from callbacks. */
+/*
+ * Asks it to stop, and waits until it has put things right, or for REDEPLOY_STOP_MS. Not from
+ * callbacks.
+ */
 void redeploy_stop(struct redeploy *r);
 #define REDEPLOY_STOP_MS 10000
 

@@ -12,8 +12,8 @@ struct imds_watch {
 	struct imds_watch_settings settings;
 	struct http_transfer *transfer;
 	struct loop_timer *timer;
-	size_t at;       /* the path that is asked for */
-	bool renewed;    /* in this round a token that was not taken has been replaced */
+	size_t at;            /* the path that is asked for */
+	bool renewed;         /* in this round a token that was not taken has been replaced */
 	unsigned int outages; /* rounds without an answer, in a row */
 	int64_t asked_ms;
 };
@@ -36,8 +36,10 @@ static void end_round(struct imds_watch *w, const struct err *err)
 
 	w->outages = err ? w->outages + 1 : 0;
 	if (err) {
-		pause_ms = w->outages > 6 ? IMDS_WATCH_OUTAGE_MAX_MS : (int64_t)OUTAGE_FIRST_MS << (w->outages - 1);
-		pause_ms = pause_ms > IMDS_WATCH_OUTAGE_MAX_MS ? IMDS_WATCH_OUTAGE_MAX_MS : pause_ms;
+		pause_ms = w->outages > 6 ? IMDS_WATCH_OUTAGE_MAX_MS
+					  : (int64_t)OUTAGE_FIRST_MS << (w->outages - 1);
+		pause_ms =
+			pause_ms > IMDS_WATCH_OUTAGE_MAX_MS ? IMDS_WATCH_OUTAGE_MAX_MS : pause_ms;
 	}
 	w->timer = loop_timer_start(w->m->loop, pause_ms, on_timer, w);
 	w->settings.round(w->settings.arg, err);
@@ -72,7 +74,8 @@ static void on_answer(void *arg, struct http_response *resp, const struct err *f
 		w->renewed = true;
 		secret_clear(&w->m->token);
 	} else if (resp->status == 200 || resp->status == 404) {
-		w->settings.answered(w->settings.arg, w->at++, resp->status == 200 ? buf_str(&resp->body) : NULL);
+		w->settings.answered(w->settings.arg, w->at++,
+				     resp->status == 200 ? buf_str(&resp->body) : NULL);
 	} else {
 		imds_judge(resp, w->settings.paths[w->at], &err);
 		end_round(w, &err);
@@ -81,8 +84,8 @@ static void on_answer(void *arg, struct http_response *resp, const struct err *f
 	step(w);
 }
 
-static int ask(struct imds_watch *w, const char *method, const char *url, const struct http_header *header,
-	       http_done_fn *done, struct err *err)
+static int ask(struct imds_watch *w, const char *method, const char *url,
+	       const struct http_header *header, http_done_fn *done, struct err *err)
 {
 	const struct http_request req = {
 		.method = method,
@@ -110,11 +113,13 @@ static void step(struct imds_watch *w)
 		end_round(w, NULL);
 		return;
 	}
-	CLEANUP(freep) char *url = token ? xasprintf("%s" TOKEN_PATH, w->m->settings.base)
-					 : imds_url(w->m, w->settings.paths[w->at], &err);
+	CLEANUP(freep)
+	char *url = token ? xasprintf("%s" TOKEN_PATH, w->m->settings.base)
+			  : imds_url(w->m, w->settings.paths[w->at], &err);
 	const struct http_header header = { token ? TTL_HEADER : TOKEN_HEADER,
 					    token ? TTL_TEXT : secret_str(&w->m->token) };
-	if (!url || ask(w, token ? "PUT" : "GET", url, &header, token ? on_token : on_answer, &err) < 0)
+	if (!url ||
+	    ask(w, token ? "PUT" : "GET", url, &header, token ? on_token : on_answer, &err) < 0)
 		end_round(w, &err);
 }
 

@@ -1,4 +1,7 @@
-/* Paths of the metadata service that are asked again and again, from callbacks: nobody waits for it. */
+/*
+ * Paths of the metadata service that are asked again and again, from callbacks: nobody waits for
+ * it.
+ */
 #ifndef BERTH_AWS_IMDS_WATCH_H
 #define BERTH_AWS_IMDS_WATCH_H
 
@@ -20,8 +23,8 @@ struct imds_watch_settings {
 };
 
 /*
- * The first round begins with the loop's next. NULL, and nothing is called, when the service is switched off by
- * AWS_EC2_METADATA_DISABLED. m is borrowed.
+ * The first round begins with the loop's next. NULL, and nothing is called, when the service is
+ * switched off by AWS_EC2_METADATA_DISABLED. m is borrowed.
  */
 struct imds_watch *imds_watch_start(struct imds *m, const struct imds_watch_settings *settings);
 void imds_watch_stop(struct imds_watch *w); /* NULL is fine; not from its callbacks */
