@@ -82,6 +82,47 @@ def test_a_killed_deploy_leaves_one_truth(world, strategy, phase):
     assert any(hits), hits  # how often a candidate is asked differs from run to run
 
 
+DOCKERD_KILLS = int(os.environ.get("BERTH_DOCKERD_KILLS", "3"))
+
+
+def test_a_dockerd_killed_during_a_deploy_leaves_one_truth(world):
+    """The deploy ends by itself, one way or the other."""
+    world.remove_all()
+    deploy(world)
+    deploy(world)
+    for tap in world.taps:
+        tap.watch()
+    deploy(world)
+    steps = by_phase(world, [step for step in world.docker.steps if step.edge != "told"])
+    sampler, ends = Sampler(f"deploy, dockerd killed ({world.kind})"), []
+    phases = ["start", "replace", "create", "probe", "find"]
+    wanted = {phase: len(range(i, DOCKERD_KILLS, len(phases))) for i, phase in enumerate(phases)}
+    for moment in sampler.choose(steps, {phase: n for phase, n in wanted.items() if n}):
+        begun = []
+
+        def outage(_, begun=begun):
+            begun.append(True)
+            world.engine.kill()
+
+        done = at(world, moment, outage)
+        service = world.start("deploy", world.image, *DEPLOY)
+        over_after(service, done)  # which may hear of it before this thread does
+        disarm(world)
+        if begun:
+            assert done.wait(20)
+            world.engine.start()
+        try:
+            ends.append((moment[0], bool(begun), service.wait(150)))
+            assert ends[-1][2] in (0, 1, 75)
+            world.serves(also=("web-prev",))
+            one_truth(world, "blue-green")
+        except BaseException:
+            print(f"\ndockerd killed at {moment}; it had said\n{service.err}")
+            raise
+    print(f"\n{ends}")
+    assert any(hit for _, hit, _ in ends)
+
+
 # What changes something outside the process: files, the engine, the registry, netfilter, other programs.
 CALLS = (
     "rename renameat renameat2 unlink unlinkat mkdir mkdirat ftruncate flock write pwrite64 writev sendto sendmsg "
