@@ -7,6 +7,7 @@
 #include "engine/load_documents.h"
 #include "engine/load_pipeline.h"
 #include "engine/load_present.h"
+#include "engine/load_spool.h"
 #include "engine/load_temporary.h"
 
 struct store_session {
@@ -103,6 +104,7 @@ static int load_tidy(struct docker *d, struct err *err)
 {
 	if (docker_info(d)->store != DOCKER_STORE_CLASSIC)
 		return 0;
+	load_spool_tidy(d);
 	if (load_temporary_remove(d, true, DOCKER_TIMEOUT_MS, err) < 0)
 		return -1;
 	d->has_temporaries = false;
