@@ -79,12 +79,13 @@ static int unpack(struct driver *d, const char *directory, bool bottom)
 {
 	CLEANUP(closep) int root_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct worker_options options = { .unpack = true, .bottom = bottom, .root_fd = root_fd };
+	struct zygote *zygote;
 	struct loop *loop;
 
 	if (root_fd < 0 || d->fd < 0)
 		return err_set(&d->err, ERR_FAILED, "cannot open the layer or the directory");
 	if (detect(d, &options) < 0 || loop_new(&loop, &d->err) < 0 ||
-	    worker_start(loop, &options, on_event, d, &d->worker, &d->err) < 0)
+	    zygote_start(loop, &zygote, &d->err) < 0 || worker_start(zygote, &options, on_event, d, &d->worker, &d->err) < 0)
 		return -1;
 	d->state = 1;
 	on_event(d);
@@ -118,7 +119,7 @@ int main(int argc, char **argv)
 	CLEANUP(json_freep) struct json *answer = json_new_object();
 	char hex[SHA256_HEX_SIZE];
 
-	if (streq(argv[0], WORKER_ARGV0))
+	if (streq(argv[0], ZYGOTE_ARGV0))
 		return worker_main(argc, argv);
 	if (argc < 3)
 		return 2;
