@@ -9,7 +9,7 @@
 #include "unpack/ring.h"
 
 /* Large enough that handing one over costs nothing, few enough that a worker stays small. */
-#define BLOCK_BYTES (512 * KIB)
+#define BLOCK_BYTES (128 * KIB)
 #define BLOCKS 8
 /* libarchive and the writer keep little there. */
 #define STACK_BYTES (512 * KIB)

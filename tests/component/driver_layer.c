@@ -15,6 +15,7 @@
 #define PIECE_BYTES (1 * MIB)
 
 struct driver {
+	struct zygote *zygote;
 	struct worker *worker;
 	int fd;
 	char *piece;
@@ -79,13 +80,13 @@ static int unpack(struct driver *d, const char *directory, bool bottom)
 {
 	CLEANUP(closep) int root_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct worker_options options = { .unpack = true, .bottom = bottom, .root_fd = root_fd };
-	struct zygote *zygote;
 	struct loop *loop;
 
 	if (root_fd < 0 || d->fd < 0)
 		return err_set(&d->err, ERR_FAILED, "cannot open the layer or the directory");
 	if (detect(d, &options) < 0 || loop_new(&loop, &d->err) < 0 ||
-	    zygote_start(loop, &zygote, &d->err) < 0 || worker_start(zygote, &options, on_event, d, &d->worker, &d->err) < 0)
+	    zygote_start(loop, &d->zygote, &d->err) < 0 ||
+	    worker_start(d->zygote, &options, on_event, d, &d->worker, &d->err) < 0)
 		return -1;
 	d->state = 1;
 	on_event(d);
@@ -140,6 +141,7 @@ int main(int argc, char **argv)
 	CLEANUP(freep) char *text = json_print(answer, false);
 	(void)puts(text);
 	worker_free(d.worker);
+	zygote_free(d.zygote);
 	free(d.piece);
 	return result < 0;
 }
