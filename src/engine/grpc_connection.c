@@ -67,13 +67,6 @@ static ssize_t on_body_wanted(nghttp2_session *session, int32_t stream, uint8_t 
 	return (ssize_t)n;
 }
 
-/* Nobody asked for a push; a peer that has not yet read our settings may try. */
-static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
-{
-	(void)session, (void)arg;
-	return frame->hd.type == NGHTTP2_PUSH_PROMISE ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
-}
-
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
 		     const uint8_t *value, size_t value_len, uint8_t flags, void *arg)
 {
@@ -171,7 +164,6 @@ static void start_session(struct grpc_connection *c)
 
 	if (nghttp2_session_callbacks_new(&callbacks) < 0)
 		abort(); /* out of memory, as below */
-	nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);

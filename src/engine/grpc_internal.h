@@ -56,7 +56,7 @@ struct grpc_call {
 	int64_t started_ms, moved_ms;
 };
 
-/* --- grpc_call.c: what the connection says of a call --- */
+/* --- grpc_course.c: what the connection says of a call --- */
 
 /* Bytes of it moved. */
 void grpc_call_moved(struct grpc_call *call);
@@ -72,7 +72,7 @@ void grpc_call_answered(struct grpc_call *call);
 void grpc_call_failed(struct grpc_call *call, const struct err *err);
 /* Its stream is gone; refused: the peer did nothing of it. It is sent once more where that is safe, else fails with err. */
 void grpc_call_lost(struct grpc_call *call, bool refused, const struct err *err);
-/* Tells what is due, in a later turn of the loop or, from a loop callback of ours, at its end: grpc_tell(). */
+/* grpc_call.c: tells what is due, in a later turn of the loop or, from a loop callback of ours, at its end: grpc_tell(). */
 void grpc_kick(struct grpc *g);
 void grpc_tell(struct grpc *g);
 
