@@ -47,6 +47,10 @@ static int misbehave(char how, const struct jail *jail)
 	case 'k':
 		(void)raise(SIGKILL);
 		return 0;
+	case 'z':
+		(void)kill(getppid(), SIGKILL);
+		for (;;)
+			(void)pause();
 	case 'x':
 		return 3;
 	case 'g':
@@ -278,6 +282,7 @@ static const struct {
 	{ "an empty layer", B("w"), ERR_REFUSED, "gzip: truncated", false },
 	{ "a forbidden call", B("o"), ERR_FAILED, "the worker was killed by SIGSYS", false },
 	{ "killed", B("k"), ERR_FAILED, "the worker was killed by SIGKILL", false },
+	{ "killed with the zygote", B("z"), ERR_FAILED, "the worker was killed by SIGKILL", false },
 	{ "silent", B("x"), ERR_FAILED, "without an answer (exit status 3)", false },
 	{ "garbage", B("g"), ERR_PROTOCOL, "malformed", false },
 	{ "escape sequences", B("e"), ERR_REFUSED, "gzip: ?[2J??? red?lines", false },
@@ -357,6 +362,41 @@ static void test_freeing_a_running_worker_ends_it(void **state)
 	loop_free(loop);
 }
 
+static bool has_ended(void *arg)
+{
+	struct worker_result result;
+	struct err err;
+
+	return worker_result(arg, &result, &err) != 1;
+}
+
+/* What the one that is waited for keeps from the loop comes to the others all the same. */
+static void test_freeing_one_does_not_silence_another(void **state)
+{
+	const struct worker_options options = { .format = INFLATE_GZIP };
+	struct zygote *zygote;
+	struct loop *loop;
+	struct worker *freed, *other;
+	struct worker_result result;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(loop_new(&loop, &err), 0);
+	assert_int_equal(zygote_start(loop, &zygote, &err), 0);
+	assert_int_equal(worker_start(zygote, &options, ignore_event, NULL, &freed, &err), 0);
+	assert_int_equal(worker_start(zygote, &options, ignore_event, NULL, &other, &err), 0);
+	assert_int_equal(worker_feed(freed, "h", 1, &err), 1);
+	assert_int_equal(worker_feed(other, "x", 1, &err), 1);
+	(void)usleep(200000); /* time for the other to end first; it need not */
+	worker_free(freed);
+	assert_int_equal(loop_wait(loop, has_ended, other, clock_mono_ms() + 60000, &err), 0);
+	assert_int_equal(worker_result(other, &result, &err), -1);
+	assert_non_null(strstr(err.msg, "exit status 3"));
+	worker_free(other);
+	zygote_free(zygote);
+	loop_free(loop);
+}
+
 static void test_a_program_that_is_not_there(void **state)
 {
 	struct zygote *zygote = NULL;
@@ -384,6 +424,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_a_worker_that_dies_while_fed),
 		cmocka_unit_test(test_a_worker_that_hangs_is_killed),
 		cmocka_unit_test(test_freeing_a_running_worker_ends_it),
+		cmocka_unit_test(test_freeing_one_does_not_silence_another),
 		cmocka_unit_test(test_a_program_that_is_not_there),
 	};
 
