@@ -73,7 +73,7 @@ int main(int argc, char **argv)
 	struct invocation in = { 0 };
 	struct err err = { 0 };
 
-	if (argc > 0 && streq(argv[0], WORKER_ARGV0))
+	if (argc > 0 && streq(argv[0], ZYGOTE_ARGV0))
 		return worker_main(argc, argv);
 	fill_standard_descriptors();
 	keep_memory_private();

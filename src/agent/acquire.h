@@ -9,6 +9,7 @@ struct acquired {
 	char digest[72];     /* of what the tag points at; "" when it is not known */
 	char image_ref[1100]; /* what goes into the create body: the name, or the ID where the name means another image */
 	const char *store;   /* "load", "containerd", "daemon", or "" */
+	bool was_fast;       /* by --fast-load */
 	int64_t pull_ms;
 	struct pull_rest *rest; /* the caller's; NULL: nothing is left */
 };

@@ -89,6 +89,7 @@ static void set_details(struct json *o, const struct snapshot *s)
 	clock_rfc3339(s->started_ms, when);
 	json_set_str(o, "phase", s->phase);
 	set_optional(o, "store", s->store);
+	json_set_bool(o, "fast_load", s->fast_load);
 	json_set_str(o, "started", when);
 	if (s->ready_after_ms)
 		json_set_int(o, "ready_after_ms", s->ready_after_ms);

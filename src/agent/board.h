@@ -28,6 +28,7 @@ struct snapshot {
 	char digest[72];      /* of what the tag points at; "" while unknown */
 	char container[256];  /* name; "" while there is none */
 	char store[16];       /* the path that served the image: "load", "containerd", "daemon", or "" when nothing was pulled */
+	bool fast_load;       /* it did so by --fast-load */
 	int64_t since_ms;     /* wall clock of the last change of status */
 	int64_t started_ms;   /* wall clock of berth's start */
 	int64_t ready_after_ms; /* from start to the first ready; 0: not yet */

@@ -114,9 +114,11 @@ static int acquire(struct deployment *d, struct acquired *image, struct err *err
 	d->rest = image->rest;
 	(void)snprintf(s->digest, sizeof s->digest, "%s", image->digest);
 	(void)snprintf(s->store, sizeof s->store, "%s", image->store);
+	s->fast_load = image->was_fast;
 	s->pull_ms = image->pull_ms;
 	if (*image->store)
-		log_notice("pulled %s in %.1f s (%s)", d->image, (double)image->pull_ms / 1e3, image->store);
+		log_notice("pulled %s in %.1f s (%s%s)", d->image, (double)image->pull_ms / 1e3, image->store,
+			   image->was_fast ? ", fast" : "");
 	return 0;
 }
 

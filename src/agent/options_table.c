@@ -123,6 +123,9 @@ const struct option_row option_table[OPT__COUNT] = {
 		"fetched again after the image can run, written as they arrive (slower to start), never, or whichever of "
 		"the first two suits its size",
 		PULLS, OPTION_CHOICE, 0 },
+	[OPT_FAST_LOAD] = { "fast-load", "BERTH_FAST_LOAD", NULL, NULL, NULL,
+		"with the classic store of a Docker on this machine: let it register layers as they arrive, in a way that Docker "
+		"does not document; where that does not work, the documented way", PULLS, OPTION_FLAG, 0 },
 	[OPT_STATE_DIR] = { "state-dir", "BERTH_STATE_DIR", "DIR", "/var/lib/berth", NULL,
 		"directory of state.json", ENGINE, OPTION_STRING, 0 },
 	[OPT_RUN_DIR] = { "run-dir", "BERTH_RUN_DIR", "DIR", "/run/berth", NULL,

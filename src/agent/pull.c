@@ -138,6 +138,7 @@ static int move_layers(struct pull_job *j, struct pulled *out, struct err *err)
 		struct transfer_result result = { 0 };
 		if (attempt(j, whole, out, &result, err) == 0) {
 			out->store = j->store->name;
+			out->was_fast = j->store->fast && result.n_fetched;
 			return 0;
 		}
 		if (result.hangs && docker_info(j->context->docker)->store != DOCKER_STORE_PODMAN) {
@@ -166,10 +167,25 @@ static int move_layers(struct pull_job *j, struct pulled *out, struct err *err)
 	}
 }
 
+static void choose_store(struct pull_job *j)
+{
+	struct docker *docker = j->context->docker;
+	struct err why;
+
+	j->store = store_choose(docker, &why);
+	if (why.kind != ERR_NONE)
+		log_err(LOG_LEVEL_WARNING, &why);
+	if (opt_flag(j->context->options, OPT_FAST_LOAD)) {
+		j->store = store_choose_fast(docker, j->store, &why);
+		if (why.kind != ERR_NONE)
+			log_err(LOG_LEVEL_WARNING, &why);
+	}
+	j->lacks = j->store->lacks;
+}
+
 static int run(struct pull_job *j, int64_t deadline_ms, struct pulled *out, struct err *err)
 {
 	int64_t began = clock_mono_ms();
-	struct err why;
 
 	phase(j, "resolve");
 	if (resolve(j, deadline_ms, err) < 0) {
@@ -179,10 +195,7 @@ static int run(struct pull_job *j, int64_t deadline_ms, struct pulled *out, stru
 		return err_wrap(err, "resolve %s", reference_name(j->ref));
 	}
 	pull_describe(j);
-	j->store = store_choose(j->context->docker, &why);
-	if (why.kind != ERR_NONE)
-		log_err(LOG_LEVEL_WARNING, &why);
-	j->lacks = j->store->lacks;
+	choose_store(j);
 	j->store->image_id(j->context->docker, &j->store_image, out->image_id);
 	memcpy(out->digest, j->image.top.descriptor.digest.text, DIGEST_SIZE);
 	out->n_layers = j->image.parsed.n_layers;

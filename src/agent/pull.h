@@ -15,6 +15,7 @@ struct pulled {
 	char image_id[80];      /* the engine's */
 	char digest[72];        /* of what the tag points at */
 	const char *store;      /* "load", "containerd", "daemon", or "" when the engine had everything */
+	bool was_fast;          /* as --fast-load has it */
 	bool was_present;
 	size_t n_layers, n_fetched;
 	int64_t bytes;          /* received, compressed */

@@ -164,6 +164,8 @@ static int run(struct transfer *t, struct err *err)
 	struct context *c = t->context;
 	const struct transfer_request *req = t->req;
 
+	if (zygote_start(c->loop, &t->zygote, err) < 0)
+		return -1;
 	if (req->store->begin(c->docker, c->loop, req->image, req->skip, transfer_on_event, t, &t->session, err) < 0) {
 		t->result->incapable = err->kind == ERR_CONFIG && req->store->fallback;
 		return -1;
@@ -198,6 +200,7 @@ int transfer_run(struct context *c, const struct transfer_request *req, struct t
 	for (size_t i = 0; i < t.n; i++)
 		if (t.lanes[i].worker)
 			worker_free(t.lanes[i].worker);
+	zygote_free(t.zygote);
 	free(t.lanes);
 	return result;
 }

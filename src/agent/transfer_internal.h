@@ -25,6 +25,7 @@ struct transfer {
 	struct transfer_result *result;
 	struct blob_set *blobs;
 	struct store_session *session;
+	struct zygote *zygote;
 	struct lane *lanes;
 	size_t n;
 	size_t workers_max; /* at work at the same time; a store that is streamed to has one that is fed */

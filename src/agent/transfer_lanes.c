@@ -18,7 +18,7 @@ static int start_worker(struct transfer *t, size_t i)
 		.bottom = i == 0,
 		.root_fd = t->req->store->parallel ? t->req->store->staging(t->session, i) : -1,
 	};
-	if (worker_start(t->context->loop, &options, transfer_on_event, t, &lane->worker, &t->err) < 0)
+	if (worker_start(t->zygote, &options, transfer_on_event, t, &lane->worker, &t->err) < 0)
 		return -1;
 	return 1;
 }

@@ -45,9 +45,11 @@ static void set_checksum(struct ustar *h)
 	octal(h->checksum, sizeof h->checksum - 1, sum);
 }
 
-int tar_header(const char *name, int64_t size_bytes, uint8_t out[TAR_BLOCK_BYTES], struct err *err)
+/* Of root and the epoch. */
+static int header(char type, unsigned int mode, const char *name, int64_t size_bytes, uint8_t out[TAR_BLOCK_BYTES],
+		  struct err *err)
 {
-	struct ustar h = { .type = '0', .magic = "ustar", .version = { '0', '0' } };
+	struct ustar h = { .type = type, .magic = "ustar", .version = { '0', '0' } };
 	size_t len = strlen(name);
 
 	if (!len || len > TAR_NAME_MAX)
@@ -55,7 +57,7 @@ int tar_header(const char *name, int64_t size_bytes, uint8_t out[TAR_BLOCK_BYTES
 	if (size_bytes < 0)
 		return err_set(err, ERR_LIMIT, "tar: a size of %lld bytes", (long long)size_bytes);
 	memcpy(h.name, name, len);
-	octal(h.mode, sizeof h.mode, 0644);
+	octal(h.mode, sizeof h.mode, mode);
 	octal(h.uid, sizeof h.uid, 0);
 	octal(h.gid, sizeof h.gid, 0);
 	octal(h.mtime, sizeof h.mtime, 0);
@@ -66,6 +68,16 @@ int tar_header(const char *name, int64_t size_bytes, uint8_t out[TAR_BLOCK_BYTES
 	set_checksum(&h);
 	memcpy(out, &h, sizeof h);
 	return 0;
+}
+
+int tar_header(const char *name, int64_t size_bytes, uint8_t out[TAR_BLOCK_BYTES], struct err *err)
+{
+	return header('0', 0644, name, size_bytes, out, err);
+}
+
+int tar_fifo_header(const char *name, uint8_t out[TAR_BLOCK_BYTES], struct err *err)
+{
+	return header('6', 0600, name, 0, out, err);
 }
 
 size_t tar_padding(int64_t size_bytes)

@@ -15,6 +15,9 @@
  */
 int tar_header(const char *name, int64_t size_bytes, uint8_t out[TAR_BLOCK_BYTES], struct err *err) MUST_CHECK;
 
+/* The same of a FIFO (mode 0600), behind which nothing follows. */
+int tar_fifo_header(const char *name, uint8_t out[TAR_BLOCK_BYTES], struct err *err) MUST_CHECK;
+
 /* Zeros behind a file of that size: 0 to 511. */
 size_t tar_padding(int64_t size_bytes);
 

@@ -67,6 +67,7 @@ static void print_json(const char *image, const struct pulled *p)
 	json_set_str(o, "id", p->image_id);
 	json_set_str(o, "digest", p->digest);
 	json_set_str(o, "store", *p->store ? p->store : NULL);
+	json_set_bool(o, "fast_load", p->was_fast);
 	json_set_bool(o, "present", p->was_present);
 	json_set_int(o, "layers", (int64_t)p->n_layers);
 	json_set_int(o, "layers_fetched", (int64_t)p->n_fetched);
@@ -87,8 +88,8 @@ static void print_text(const char *image, const struct pulled *p)
 	if (p->was_present)
 		printf("  already there\n");
 	else
-		printf("  pulled  %zu of %zu layers, %s in %.1f s (%s)\n", p->n_fetched, p->n_layers,
-		       size_text(p->bytes, size), (double)p->took_ms / 1e3, p->store);
+		printf("  pulled  %zu of %zu layers, %s in %.1f s (%s%s)\n", p->n_fetched, p->n_layers,
+		       size_text(p->bytes, size), (double)p->took_ms / 1e3, p->store, p->was_fast ? ", fast" : "");
 	if (p->backfilled_bytes)
 		printf("  backfilled %s in %.1f s\n", size_text(p->backfilled_bytes, size), (double)p->backfill_ms / 1e3);
 }

@@ -1,16 +1,12 @@
 /* Calls in general, plugins, leases. */
-#include "engine/containerd.h"
-
 #include "engine/containerd_internal.h"
-#include "engine/grpc.h"
 
 struct containerd *containerd_new(struct http *http, const char *socket, const char *namespace, const char *snapshotter)
 {
 	struct containerd *c = xcalloc(1, sizeof *c);
 
 	*c = (struct containerd){
-		.http = http,
-		.socket = xstrdup(socket),
+		.grpc = grpc_new(http, socket),
 		.namespace = xstrdup(namespace),
 		.snapshotter = xstrdup(snapshotter),
 	};
@@ -21,7 +17,7 @@ void containerd_free(struct containerd *c)
 {
 	if (!c)
 		return;
-	free(c->socket);
+	grpc_free(c->grpc);
 	free(c->namespace);
 	free(c->snapshotter);
 	free(c->lease);
@@ -47,49 +43,111 @@ void containerd_message_freep(ProtobufCMessage **m)
 		protobuf_c_message_free_unpacked(*m, NULL);
 }
 
-/* Packs, sends, waits; out is initialised. */
-static int exchange(struct containerd *c, const char *service, struct grpc_call *call, const ProtobufCMessage *request,
-		    struct buf *out, struct err *err)
-{
-	const struct http_header metadata[] = { { "containerd-namespace", c->namespace },
-						{ "containerd-lease", c->lease ? c->lease : "" } };
-	const char *method = call->method;
-	CLEANUP(freep) char *path = xasprintf("/containerd.services.%s/%s", service, method);
-	CLEANUP(freep) uint8_t *bytes = xmalloc(protobuf_c_message_get_packed_size(request) + 1);
+/* --- calls --- */
 
-	call->method = path;
-	call->metadata = metadata;
-	call->n_metadata = c->lease ? 2 : 1;
-	call->message = bytes;
-	call->message_len = protobuf_c_message_pack(request, bytes);
-	return grpc_unary(c->http, c->socket, call, out, err) < 0 ? err_wrap(err, "containerd: %s", method) : 0;
+/* Done a second time, these fail or do something else. */
+static const char *const once[] = { "Create", "Prepare", "Commit" };
+
+static bool is_once(const char *method)
+{
+	const char *name = strrchr(method, '/') + 1;
+
+	for (size_t i = 0; i < ARRAY_LEN(once); i++)
+		if (streq(name, once[i]))
+			return true;
+	return false;
 }
 
-int containerd_call(struct containerd *c, const char *service, const char *method, const ProtobufCMessage *request,
-		    const ProtobufCMessageDescriptor *type, ProtobufCMessage **answer, int64_t timeout_ms,
+uint8_t *containerd_pack(const ProtobufCMessage *message)
+{
+	uint8_t *frame = grpc_frame_new(protobuf_c_message_get_packed_size(message));
+
+	(void)protobuf_c_message_pack(message, frame + GRPC_FRAME_HEAD_BYTES); /* the size is known */
+	return frame;
+}
+
+static int failed(const char *name, struct err *err)
+{
+	return err_wrap(err, "containerd: %s", name);
+}
+
+int containerd_ask(struct containerd *c, const struct containerd_request *req, struct grpc_call **out, struct err *err)
+{
+	const struct http_header metadata[] = { { "containerd-namespace", c->namespace }, { "containerd-lease", c->lease } };
+	CLEANUP(freep) char *method = xasprintf("/containerd.services.%s", req->method);
+	const struct grpc_request call = {
+		.method = method,
+		.metadata = metadata,
+		.n_metadata = c->lease ? 2 : 1,
+		.more = req->more,
+		.answers = req->streams,
+		.once = is_once(method),
+		.timeout_ms = req->timeout_ms || req->stall_timeout_ms ? req->timeout_ms : CONTAINERD_TIMEOUT_MS,
+		.stall_timeout_ms = req->stall_timeout_ms,
+		.event = req->event,
+		.event_arg = req->event_arg,
+	};
+
+	return grpc_start(c->grpc, &call, containerd_pack(req->message), out, err) < 0 ? failed(strrchr(method, '/') + 1, err) : 0;
+}
+
+int containerd_hear(struct grpc_call *call, const ProtobufCMessageDescriptor *type, ProtobufCMessage **answer,
 		    struct err *err)
 {
-	CLEANUP(buf_free) struct buf out = BUF_INIT(GRPC_MESSAGE_MAX_BYTES + GRPC_FRAME_HEAD_BYTES);
-	struct grpc_call call = { .method = method, .timeout_ms = timeout_ms };
+	CLEANUP(buf_free) struct buf out = BUF_INIT(GRPC_MESSAGE_MAX_BYTES);
+	CLEANUP(freep) char *name = xstrdup(grpc_method(call));
 
-	if (exchange(c, service, &call, request, &out, err) < 0)
-		return -1;
+	if (grpc_finish(call, &out, err) < 0)
+		return failed(name, err);
 	if (!answer)
 		return 0;
 	ProtobufCMessage *m = protobuf_c_message_unpack(type, NULL, out.len, (const uint8_t *)buf_str(&out));
-	if (!m)
-		return err_set(err, ERR_PROTOCOL, "containerd: %s: an unreadable answer", method);
+	if (!m) {
+		(void)err_set(err, ERR_PROTOCOL, "an unreadable answer");
+		return failed(name, err);
+	}
 	*answer = m;
 	return 0;
 }
 
-int containerd_send(struct containerd *c, const char *service, const char *method, const ProtobufCMessage *request,
-		    struct err *err)
+int containerd_call(struct containerd *c, const struct containerd_request *req, const ProtobufCMessageDescriptor *type,
+		    ProtobufCMessage **answer, struct err *err)
 {
-	CLEANUP(buf_free) struct buf out = BUF_INIT(GRPC_MESSAGE_MAX_BYTES + GRPC_FRAME_HEAD_BYTES);
-	struct grpc_call call = { .method = method, .answers = true, .timeout_ms = CONTAINERD_TIMEOUT_MS };
+	struct grpc_call *call;
 
-	return exchange(c, service, &call, request, &out, err);
+	return containerd_ask(c, req, &call, err) < 0 ? -1 : containerd_hear(call, type, answer, err);
+}
+
+static int hear_whether(struct grpc_call *call, bool *found, struct err *err)
+{
+	if (containerd_hear(call, NULL, NULL, err) == 0) {
+		if (found)
+			*found = true;
+		return 0;
+	}
+	if (!found || err->kind != ERR_NOT_FOUND)
+		return -1;
+	err_clear(err);
+	*found = false;
+	return 0;
+}
+
+int containerd_ask_all(struct containerd *c, containerd_ask_fn *ask, const char *const *names, size_t n, bool *found,
+		       struct err *err)
+{
+	CLEANUP(freep) struct grpc_call **calls = xcalloc(n + 1, sizeof *calls);
+	size_t asked = 0, heard = 0;
+	int result = 0;
+
+	while (result == 0 && asked < n) {
+		result = ask(c, names[asked], &calls[asked], err);
+		asked += result == 0;
+	}
+	for (; result == 0 && heard < n; heard++)
+		result = hear_whether(calls[heard], found ? &found[heard] : NULL, err);
+	for (; heard < asked; heard++)
+		grpc_cancel(calls[heard]);
+	return result;
 }
 
 /* --- plugins --- */
@@ -102,8 +160,7 @@ int containerd_root(struct containerd *c, char **out, struct err *err)
 
 	req.n_filters = 1;
 	req.filters = &filter;
-	if (containerd_call(c, "introspection.v1.Introspection", "Plugins", &req.base, &ctd__plugins_response__descriptor, &m,
-			    CONTAINERD_TIMEOUT_MS, err) < 0)
+	if (containerd_call(c, &CALL("introspection.v1.Introspection/Plugins", req), &ctd__plugins_response__descriptor, &m, err) < 0)
 		return -1;
 	const Ctd__PluginsResponse *answer = (Ctd__PluginsResponse *)m;
 	for (size_t i = 0; i < answer->n_plugins; i++)
@@ -117,7 +174,7 @@ int containerd_root(struct containerd *c, char **out, struct err *err)
 
 /* --- leases --- */
 
-#define LEASES "leases.v1.Leases"
+#define LEASES "leases.v1.Leases/"
 
 int containerd_lease_create(struct containerd *c, const char *id, const struct containerd_label *labels, size_t n,
 			    struct err *err)
@@ -135,7 +192,7 @@ int containerd_lease_create(struct containerd *c, const char *id, const struct c
 	req.id = (char *)id;
 	req.n_labels = n;
 	req.labels = pointers;
-	return containerd_call(c, LEASES, "Create", &req.base, NULL, NULL, CONTAINERD_TIMEOUT_MS, err);
+	return containerd_call(c, &CALL(LEASES "Create", req), NULL, NULL, err);
 }
 
 int containerd_lease_list(struct containerd *c, const char *prefix, const char *holder_label,
@@ -148,8 +205,7 @@ int containerd_lease_list(struct containerd *c, const char *prefix, const char *
 	/* A build host has thousands of others. */
 	req.n_filters = 1;
 	req.filters = &filter;
-	if (containerd_call(c, LEASES, "List", &req.base, &ctd__list_leases_response__descriptor, &m, CONTAINERD_TIMEOUT_MS,
-			    err) < 0)
+	if (containerd_call(c, &CALL(LEASES "List", req), &ctd__list_leases_response__descriptor, &m, err) < 0)
 		return -1;
 	const Ctd__ListLeasesResponse *answer = (Ctd__ListLeasesResponse *)m;
 	struct containerd_leases l = { .v = xcalloc(answer->n_leases + 1, sizeof *l.v) };
@@ -183,14 +239,14 @@ int containerd_lease_delete(struct containerd *c, const char *id, bool sync, int
 
 	req.id = (char *)id;
 	req.sync = sync;
-	if (containerd_call(c, LEASES, "Delete", &req.base, NULL, NULL, timeout_ms, err) < 0 &&
-	    err->kind != ERR_NOT_FOUND)
+	const struct containerd_request call = { .method = LEASES "Delete", .message = &req.base, .timeout_ms = timeout_ms };
+	if (containerd_call(c, &call, NULL, NULL, err) < 0 && err->kind != ERR_NOT_FOUND)
 		return -1;
 	err_clear(err);
 	return 0;
 }
 
-static int add_to_lease(struct containerd *c, const char *type, const char *id, struct err *err)
+static int add_to_lease(struct containerd *c, const char *type, const char *id, struct grpc_call **out, struct err *err)
 {
 	Ctd__Resource resource = CTD__RESOURCE__INIT;
 	Ctd__AddResourceRequest req = CTD__ADD_RESOURCE_REQUEST__INIT;
@@ -199,17 +255,23 @@ static int add_to_lease(struct containerd *c, const char *type, const char *id, 
 	resource.type = (char *)type;
 	req.id = c->lease;
 	req.resource = &resource;
-	return containerd_call(c, LEASES, "AddResource", &req.base, NULL, NULL, CONTAINERD_TIMEOUT_MS, err);
+	return containerd_ask(c, &CALL(LEASES "AddResource", req), out, err);
 }
 
 int containerd_lease_snapshot(struct containerd *c, const char *name, struct err *err)
 {
 	CLEANUP(freep) char *type = xasprintf("snapshots/%s", c->snapshotter);
+	struct grpc_call *call;
 
-	return add_to_lease(c, type, name, err);
+	return add_to_lease(c, type, name, &call, err) < 0 ? -1 : containerd_hear(call, NULL, NULL, err);
 }
 
-int containerd_lease_content(struct containerd *c, const char *digest, struct err *err)
+static int add_content(struct containerd *c, const char *digest, struct grpc_call **out, struct err *err)
 {
-	return add_to_lease(c, "content", digest, err);
+	return add_to_lease(c, "content", digest, out, err);
+}
+
+int containerd_lease_contents(struct containerd *c, const char *const *digests, size_t n, struct err *err)
+{
+	return containerd_ask_all(c, add_content, digests, n, NULL, err);
 }

@@ -1,6 +1,6 @@
 /*
  * containerd behind Docker: leases, snapshots and content of one namespace, through its gRPC socket. Waits on the
- * loop; errors are those of grpc_unary(), their messages say which call failed.
+ * loop; errors are those of grpc_start() and grpc_finish(), their messages say which call failed.
  */
 #ifndef BERTH_ENGINE_CONTAINERD_H
 #define BERTH_ENGINE_CONTAINERD_H
@@ -51,7 +51,7 @@ void containerd_leases_free(struct containerd_leases *l);
 int containerd_lease_delete(struct containerd *c, const char *id, bool sync, int64_t timeout_ms, struct err *err) MUST_CHECK;
 /* Puts what exists under the current lease. */
 int containerd_lease_snapshot(struct containerd *c, const char *name, struct err *err) MUST_CHECK;
-int containerd_lease_content(struct containerd *c, const char *digest, struct err *err) MUST_CHECK;
+int containerd_lease_contents(struct containerd *c, const char *const *digests, size_t n, struct err *err) MUST_CHECK;
 
 /* Where an active snapshot is written, and what it lies upon. */
 struct containerd_mount {
@@ -68,13 +68,16 @@ int containerd_prepare(struct containerd *c, const char *key, const char *parent
 		       struct err *err) MUST_CHECK;
 /* Makes it immutable, as name. ERR_CONFLICT: name exists (key is as before). */
 int containerd_commit(struct containerd *c, const char *key, const char *name, struct err *err) MUST_CHECK;
-int containerd_exists(struct containerd *c, const char *name, bool *exists, struct err *err) MUST_CHECK;
+/* exists[i]: there is a snapshot names[i]; all are asked about at once. */
+int containerd_exist(struct containerd *c, const char *const *names, size_t n, bool *exists, struct err *err) MUST_CHECK;
 /* How many files and directories containerd sees in an active snapshot, its root among them. */
 int containerd_inodes(struct containerd *c, const char *key, int64_t *inodes, struct err *err) MUST_CHECK;
 /* One that is not there is removed. */
 int containerd_remove(struct containerd *c, const char *key, struct err *err) MUST_CHECK;
 
-int containerd_content_exists(struct containerd *c, const char *digest, bool *exists, struct err *err) MUST_CHECK;
+/* As containerd_exist(), of blobs. */
+int containerd_content_exist(struct containerd *c, const char *const *digests, size_t n, bool *exists,
+			     struct err *err) MUST_CHECK;
 /* A small blob with a label; where the blob exists, the label is added. */
 int containerd_content_put(struct containerd *c, const char *digest, const void *bytes, size_t len,
 			   const struct containerd_label *label, struct err *err) MUST_CHECK;

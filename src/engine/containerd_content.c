@@ -1,17 +1,18 @@
 #include "engine/containerd_internal.h"
 
-#define CONTENT "content.v1.Content"
+#define CONTENT "content.v1.Content/"
 
-int containerd_content_exists(struct containerd *c, const char *digest, bool *exists, struct err *err)
+static int ask_about(struct containerd *c, const char *digest, struct grpc_call **out, struct err *err)
 {
 	Ctd__ContentInfoRequest req = CTD__CONTENT_INFO_REQUEST__INIT;
 
 	req.digest = (char *)digest;
-	*exists = containerd_call(c, CONTENT, "Info", &req.base, NULL, NULL, CONTAINERD_TIMEOUT_MS, err) == 0;
-	if (!*exists && err->kind != ERR_NOT_FOUND)
-		return -1;
-	err_clear(err);
-	return 0;
+	return containerd_ask(c, &CALL(CONTENT "Info", req), out, err);
+}
+
+int containerd_content_exist(struct containerd *c, const char *const *digests, size_t n, bool *exists, struct err *err)
+{
+	return containerd_ask_all(c, ask_about, digests, n, exists, err);
 }
 
 static int set_label(struct containerd *c, const char *digest, Ctd__Label *label, struct err *err)
@@ -28,7 +29,7 @@ static int set_label(struct containerd *c, const char *digest, Ctd__Label *label
 	mask.paths = &path;
 	req.info = &info;
 	req.update_mask = &mask;
-	return containerd_call(c, CONTENT, "Update", &req.base, NULL, NULL, CONTAINERD_TIMEOUT_MS, err);
+	return containerd_call(c, &CALL(CONTENT "Update", req), NULL, NULL, err);
 }
 
 /*
@@ -52,7 +53,8 @@ int containerd_content_put(struct containerd *c, const char *digest, const void 
 	req.data.len = len;
 	req.n_labels = 1;
 	req.labels = &labels;
-	if (containerd_send(c, CONTENT, "Write", &req.base, err) == 0)
+	const struct containerd_request call = { .method = CONTENT "Write", .message = &req.base, .timeout_ms = CONTAINERD_TIMEOUT_MS, .streams = true };
+	if (containerd_call(c, &call, NULL, NULL, err) == 0)
 		return 0;
 	if (err->kind != ERR_CONFLICT)
 		return -1;

@@ -4,23 +4,45 @@
 
 #include "engine/containerd.h"
 #include "engine/containerd.pb-c.h"
+#include "engine/grpc.h"
 
 struct containerd {
-	struct http *http;
-	char *socket, *namespace, *snapshotter;
+	struct grpc *grpc;
+	char *namespace, *snapshotter;
 	char *lease; /* or NULL */
 };
 
+/* One call. method: "snapshots.v1.Snapshots/Prepare". */
+struct containerd_request {
+	const char *method;
+	const ProtobufCMessage *message;
+	int64_t timeout_ms;       /* 0: CONTAINERD_TIMEOUT_MS, unless there is the next */
+	int64_t stall_timeout_ms; /* as in struct grpc_request */
+	bool streams;             /* the method does: several answers may come */
+	bool more;                /* messages follow: grpc_send() */
+	grpc_event_fn *event;     /* or NULL, as in struct grpc_request */
+	void *event_arg;
+};
+/* An ordinary one, by a struct of protobuf-c's. */
+#define CALL(method_, request_) ((const struct containerd_request){ .method = (method_), .message = &(request_).base })
+
+/* Sends it, with the namespace and the current lease. */
+int containerd_ask(struct containerd *c, const struct containerd_request *req, struct grpc_call **out, struct err *err) MUST_CHECK;
+/* Waits for it, and frees it. *answer (may be NULL) is of that type, to be freed with protobuf_c_message_free_unpacked(). */
+int containerd_hear(struct grpc_call *call, const ProtobufCMessageDescriptor *type, ProtobufCMessage **answer,
+		    struct err *err) MUST_CHECK;
+/* Both. */
+int containerd_call(struct containerd *c, const struct containerd_request *req, const ProtobufCMessageDescriptor *type,
+		    ProtobufCMessage **answer, struct err *err) MUST_CHECK;
+/* A message for grpc_send(). */
+uint8_t *containerd_pack(const ProtobufCMessage *message);
+
 /*
- * One call. service: "snapshots.v1.Snapshots", method: "Prepare". *answer (may be NULL) is of that type, to be freed with
- * protobuf_c_message_free_unpacked().
+ * Asks about each of n names at once. found[i]: no error; else it was ERR_NOT_FOUND. found NULL: that is an error, too.
  */
-int containerd_call(struct containerd *c, const char *service, const char *method, const ProtobufCMessage *request,
-		    const ProtobufCMessageDescriptor *type, ProtobufCMessage **answer, int64_t timeout_ms,
-		    struct err *err) MUST_CHECK;
-/* A method that streams, by one message and without interest in the answers. */
-int containerd_send(struct containerd *c, const char *service, const char *method, const ProtobufCMessage *request,
-		    struct err *err) MUST_CHECK;
+typedef int containerd_ask_fn(struct containerd *c, const char *name, struct grpc_call **out, struct err *err);
+int containerd_ask_all(struct containerd *c, containerd_ask_fn *ask, const char *const *names, size_t n, bool *found,
+		       struct err *err) MUST_CHECK;
 
 void containerd_message_freep(ProtobufCMessage **m); /* for CLEANUP() */
 

@@ -10,22 +10,34 @@ struct containerd_keeper {
 	void *arg;
 };
 
-/* *has: it is there, and will not go while the lease is. */
-static int hold(struct containerd *c, const char *digest, bool *has, struct err *err)
+/* has[i]: the blob of layer i is there, and will not go while the lease is. */
+static int hold(struct containerd *c, const struct store_image *image, size_t n, const bool *skip, bool *has, struct err *err)
 {
-	if (containerd_content_exists(c, digest, has, err) < 0)
+	CLEANUP(freep) const char **digests = xcalloc(n + 1, sizeof *digests);
+	CLEANUP(freep) size_t *layers = xcalloc(n + 1, sizeof *layers);
+	CLEANUP(freep) bool *exist = xcalloc(n + 1, sizeof *exist);
+	size_t asked = 0, held = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (!(skip && skip[i])) {
+			layers[asked] = i;
+			digests[asked++] = image->layers[i].digest;
+		}
+	if (containerd_content_exist(c, digests, asked, exist, err) < 0)
 		return -1;
-	return *has ? containerd_lease_content(c, digest, err) : 0;
+	for (size_t i = 0; i < asked; i++)
+		if (exist[i]) {
+			has[layers[i]] = true;
+			digests[held++] = digests[i];
+		}
+	return containerd_lease_contents(c, digests, held, err);
 }
 
 int containerd_keep_present(struct containerd *c, const struct store_image *image, size_t n, struct err *err)
 {
-	bool has;
+	CLEANUP(freep) bool *has = xcalloc(n + 1, sizeof *has);
 
-	for (size_t i = 0; i < n; i++)
-		if (hold(c, image->layers[i].digest, &has, err) < 0)
-			return -1;
-	return 0;
+	return hold(c, image, n, NULL, has, err);
 }
 
 int containerd_keep_start(struct containerd *c, const char *prefix, const struct store_image *image, const bool *skip,
@@ -42,31 +54,30 @@ int containerd_keep_start(struct containerd *c, const char *prefix, const struct
 		.event = event,
 		.arg = arg,
 	};
-	for (size_t i = 0; i < image->n_layers; i++)
-		if (!(skip && skip[i]) && hold(c, image->layers[i].digest, &k->has[i], err) < 0) {
-			containerd_keep_free(k);
-			return -1;
-		}
+	if (hold(c, image, image->n_layers, skip, k->has, err) < 0) {
+		containerd_keep_free(k);
+		return -1;
+	}
 	*out = k;
 	return 0;
 }
 
-static int start_writer(struct containerd_keeper *k, size_t i, struct err *err)
+static struct containerd_writer *writer_of(struct containerd_keeper *k, size_t i)
 {
 	const struct store_layer *layer = &k->image->layers[i];
 	/* With the layer's number: an image may have the same layer twice. */
 	CLEANUP(freep) char *ref = xasprintf("%s-%zu", k->prefix, i);
 
-	return containerd_write_start(k->c, ref, layer->digest, layer->size_bytes, k->event, k->arg, &k->writers[i], err);
+	if (!k->writers[i])
+		k->writers[i] = containerd_write_new(k->c, ref, layer->digest, layer->size_bytes, k->event, k->arg);
+	return k->writers[i];
 }
 
 ssize_t containerd_keep_feed(struct containerd_keeper *k, size_t i, const void *bytes, size_t len, struct err *err)
 {
 	if (k->has[i] || !len)
 		return (ssize_t)len;
-	if (!k->writers[i] && start_writer(k, i, err) < 0)
-		return -1;
-	ssize_t n = containerd_write_feed(k->writers[i], bytes, len, err);
+	ssize_t n = containerd_write_feed(writer_of(k, i), bytes, len, err);
 	return n < 0 ? err_wrap(err, "layer %zu of %zu", i + 1, k->image->n_layers) : n;
 }
 

@@ -1,6 +1,6 @@
 #include "engine/containerd_internal.h"
 
-#define SNAPSHOTS "snapshots.v1.Snapshots"
+#define SNAPSHOTS "snapshots.v1.Snapshots/"
 
 void containerd_mount_clear(struct containerd_mount *m)
 {
@@ -51,8 +51,7 @@ int containerd_prepare(struct containerd *c, const char *key, const char *parent
 	req.snapshotter = c->snapshotter;
 	req.key = (char *)key;
 	req.parent = (char *)(parent ? parent : "");
-	if (containerd_call(c, SNAPSHOTS, "Prepare", &req.base, &ctd__prepare_snapshot_response__descriptor, &m,
-			    CONTAINERD_TIMEOUT_MS, err) < 0)
+	if (containerd_call(c, &CALL(SNAPSHOTS "Prepare", req), &ctd__prepare_snapshot_response__descriptor, &m, err) < 0)
 		return -1;
 	return read_mount((Ctd__PrepareSnapshotResponse *)m, out, err);
 }
@@ -64,34 +63,43 @@ int containerd_commit(struct containerd *c, const char *key, const char *name, s
 	req.snapshotter = c->snapshotter;
 	req.key = (char *)key;
 	req.name = (char *)name;
-	return containerd_call(c, SNAPSHOTS, "Commit", &req.base, NULL, NULL, CONTAINERD_LONG_TIMEOUT_MS, err);
+	const struct containerd_request call = { .method = SNAPSHOTS "Commit", .message = &req.base, .timeout_ms = CONTAINERD_LONG_TIMEOUT_MS };
+	return containerd_call(c, &call, NULL, NULL, err);
 }
 
 /* Stat, Usage and Remove ask alike. */
-static int about(struct containerd *c, const char *method, const char *key, const ProtobufCMessageDescriptor *type,
-		 ProtobufCMessage **answer, struct err *err)
+static int ask_about(struct containerd *c, const char *method, const char *key, struct grpc_call **out, struct err *err)
 {
 	Ctd__SnapshotRequest req = CTD__SNAPSHOT_REQUEST__INIT;
 
 	req.snapshotter = c->snapshotter;
 	req.key = (char *)key;
-	return containerd_call(c, SNAPSHOTS, method, &req.base, type, answer, CONTAINERD_TIMEOUT_MS, err);
+	return containerd_ask(c, &CALL(method, req), out, err);
 }
 
-int containerd_exists(struct containerd *c, const char *name, bool *exists, struct err *err)
+static int about(struct containerd *c, const char *method, const char *key, const ProtobufCMessageDescriptor *type,
+		 ProtobufCMessage **answer, struct err *err)
 {
-	*exists = about(c, "Stat", name, NULL, NULL, err) == 0;
-	if (!*exists && err->kind != ERR_NOT_FOUND)
-		return -1;
-	err_clear(err);
-	return 0;
+	struct grpc_call *call;
+
+	return ask_about(c, method, key, &call, err) < 0 ? -1 : containerd_hear(call, type, answer, err);
+}
+
+static int ask_stat(struct containerd *c, const char *name, struct grpc_call **out, struct err *err)
+{
+	return ask_about(c, SNAPSHOTS "Stat", name, out, err);
+}
+
+int containerd_exist(struct containerd *c, const char *const *names, size_t n, bool *exists, struct err *err)
+{
+	return containerd_ask_all(c, ask_stat, names, n, exists, err);
 }
 
 int containerd_inodes(struct containerd *c, const char *key, int64_t *inodes, struct err *err)
 {
 	CLEANUP(containerd_message_freep) ProtobufCMessage *m = NULL;
 
-	if (about(c, "Usage", key, &ctd__usage_response__descriptor, &m, err) < 0)
+	if (about(c, SNAPSHOTS "Usage", key, &ctd__usage_response__descriptor, &m, err) < 0)
 		return -1;
 	*inodes = ((Ctd__UsageResponse *)m)->inodes;
 	return 0;
@@ -99,7 +107,7 @@ int containerd_inodes(struct containerd *c, const char *key, int64_t *inodes, st
 
 int containerd_remove(struct containerd *c, const char *key, struct err *err)
 {
-	if (about(c, "Remove", key, NULL, NULL, err) < 0 && err->kind != ERR_NOT_FOUND)
+	if (about(c, SNAPSHOTS "Remove", key, NULL, NULL, err) < 0 && err->kind != ERR_NOT_FOUND)
 		return -1;
 	err_clear(err);
 	return 0;

@@ -21,6 +21,7 @@ struct piece {
 struct load_archive {
 	enum load_layout layout;
 	const struct store_image *image;
+	const char *fifos; /* prefix of their names; NULL: layers are in the archive */
 	bool *left_out;   /* skipped layers, and repetitions of an earlier one */
 	bool *repeated;
 	size_t layer;     /* current; n_layers: all are in */
@@ -48,6 +49,11 @@ static char *blob_name(enum load_layout layout, const char *digest, const char *
 {
 	return layout == LOAD_OCI_LAYOUT ? xasprintf("blobs/sha256/%s", hex_of(digest))
 					 : xasprintf("%s%s", hex_of(digest), suffix);
+}
+
+char *load_archive_fifo(const char *prefix, size_t i)
+{
+	return xasprintf("%s.%zu", prefix, i);
 }
 
 /* What its entry holds. */
@@ -86,6 +92,17 @@ static void stage_header(struct load_archive *a, const char *name, int64_t size)
 	stage(a, header, sizeof header);
 }
 
+static void stage_fifo(struct load_archive *a, size_t i)
+{
+	CLEANUP(freep) char *name = load_archive_fifo(a->fifos, i);
+	uint8_t header[TAR_BLOCK_BYTES];
+	struct err err;
+
+	if (tar_fifo_header(name, header, &err) < 0)
+		abort(); /* as above */
+	stage(a, header, sizeof header);
+}
+
 /* Goes on to the next layer whose bytes are wanted; layers without a byte need no more than their header. */
 static void enter_layer(struct load_archive *a)
 {
@@ -93,6 +110,10 @@ static void enter_layer(struct load_archive *a)
 		const struct store_layer *l = &a->image->layers[a->layer];
 		if (a->left_out[a->layer])
 			continue;
+		if (a->fifos) {
+			stage_fifo(a, a->layer);
+			continue;
+		}
 		a->left = entry_bytes(l);
 		if (!a->repeated[a->layer]) {
 			CLEANUP(freep) char *name = blob_name(a->layout, l->digest, ".tar");
@@ -133,15 +154,14 @@ static bool is_repeated(const struct load_archive *a, size_t i)
 	return false;
 }
 
-int load_archive_new(enum load_layout layout, const struct store_image *image, const bool *skip,
-		     struct load_archive **out, struct err *err)
+static struct load_archive *archive_new(enum load_layout layout, const struct store_image *image, const bool *skip,
+					const char *fifos)
 {
-	if (check_layers(image, err) < 0)
-		return -1;
-
 	struct load_archive *a = xcalloc(1, sizeof *a);
+
 	a->layout = layout;
 	a->image = image;
+	a->fifos = fifos;
 	a->left_out = xcalloc(image->n_layers, sizeof *a->left_out);
 	a->repeated = xcalloc(image->n_layers, sizeof *a->repeated);
 	a->staged = xmalloc(LOAD_ARCHIVE_STAGED_BYTES);
@@ -150,7 +170,27 @@ int load_archive_new(enum load_layout layout, const struct store_image *image, c
 	for (size_t i = 0; i < image->n_layers; i++)
 		a->repeated[i] = is_repeated(a, i);
 	enter_layer(a);
-	*out = a;
+	return a;
+}
+
+int load_archive_new(enum load_layout layout, const struct store_image *image, const bool *skip,
+		     struct load_archive **out, struct err *err)
+{
+	if (check_layers(image, err) < 0)
+		return -1;
+	*out = archive_new(layout, image, skip, NULL);
+	return 0;
+}
+
+int load_archive_new_fifos(const struct store_image *image, const bool *skip, const char *prefix,
+			   struct load_archive **out, struct err *err)
+{
+	CLEANUP(freep) char *longest = load_archive_fifo(prefix, LAYERS_MAX);
+	uint8_t header[TAR_BLOCK_BYTES];
+
+	if (check_layers(image, err) < 0 || tar_fifo_header(longest, header, err) < 0)
+		return -1;
+	*out = archive_new(LOAD_DOCKER_ARCHIVE, image, skip, prefix);
 	return 0;
 }
 
@@ -221,9 +261,15 @@ static int add_text(struct load_archive *a, const char *name, char *text, struct
 	return add_document(a, name, text, strlen(text), text, err);
 }
 
-/* Docker image specification v1.2, "Combined Image JSON + Filesystem Changeset Format". */
-static char *docker_manifest(const struct store_image *image, const char *config_name)
+static char *layer_name(const struct load_archive *a, size_t i)
 {
+	return a->fifos ? load_archive_fifo(a->fifos, i) : blob_name(LOAD_DOCKER_ARCHIVE, a->image->layers[i].digest, ".tar");
+}
+
+/* Docker image specification v1.2, "Combined Image JSON + Filesystem Changeset Format". */
+static char *docker_manifest(const struct load_archive *a, const char *config_name)
+{
+	const struct store_image *image = a->image;
 	CLEANUP(json_freep) struct json *list = json_new_array();
 	struct json *entry = json_new_object();
 
@@ -233,7 +279,7 @@ static char *docker_manifest(const struct store_image *image, const char *config
 		json_add_str(json_ensure_array(entry, "RepoTags"), image->full_name);
 	struct json *layers = json_ensure_array(entry, "Layers");
 	for (size_t i = 0; i < image->n_layers; i++) {
-		CLEANUP(freep) char *name = blob_name(LOAD_DOCKER_ARCHIVE, image->layers[i].digest, ".tar");
+		CLEANUP(freep) char *name = layer_name(a, i);
 		json_add_str(layers, name);
 	}
 	json_add(list, entry);
@@ -247,7 +293,7 @@ static int finish_docker(struct load_archive *a, struct err *err)
 
 	if (add_document(a, name, config->bytes, config->len, NULL, err) < 0)
 		return -1;
-	return add_text(a, "manifest.json", docker_manifest(a->image, name), err);
+	return add_text(a, "manifest.json", docker_manifest(a, name), err);
 }
 
 /*

@@ -21,6 +21,13 @@ struct load_archive;
 /* The image is borrowed, skip copied: skip[i] layers are named but their bytes left out. */
 int load_archive_new(enum load_layout layout, const struct store_image *image, const bool *skip,
 		     struct load_archive **out, struct err *err) MUST_CHECK;
+/*
+ * A docker-archive whose layers are FIFOs, with nothing in them, of the names that load_archive_fifo() makes: their bytes go
+ * another way, and none are wanted. prefix is borrowed.
+ */
+int load_archive_new_fifos(const struct store_image *image, const bool *skip, const char *prefix,
+			   struct load_archive **out, struct err *err) MUST_CHECK;
+char *load_archive_fifo(const char *prefix, size_t i); /* caller frees */
 void load_archive_free(struct load_archive *a); /* NULL is fine */
 
 /* The layer whose bytes come next, or -1: all are in. */

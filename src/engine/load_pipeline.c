@@ -48,7 +48,7 @@ static void part_failed(struct load_pipeline *p, const struct part *part, const 
 	name_missing_content(p);
 	/* Nothing is wrong with the image: the engine, or what stands before it, takes no such requests. */
 	if (p->n_parts > 1 && err->kind != ERR_NETWORK && err->kind != ERR_TIMEOUT && part->upload &&
-	    load_upload_unheard(part->upload))
+	    load_upload_heard_ms(part->upload) < 0)
 		p->error.kind = ERR_CONFIG;
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "engine/container.h"
+#include "engine/load_spool.h"
 
 /* Images looked at, newest first: beyond them a layer is sent again, which is slow and not wrong. */
 #define IMAGES_MAX 500
@@ -38,6 +39,7 @@ int load_present(struct docker *d, const struct store_image *image, bool *presen
 	CLEANUP(json_freep) struct json *list = NULL;
 	size_t best = 0, looked = 0;
 
+	load_spool_tidy(d); /* so that every pull does, and before it makes its own */
 	if (docker_call(d, "GET", "/images/json", NULL, &list, err) < 0)
 		return -1;
 	/* Docker lists them newest first. */

@@ -1,5 +1,6 @@
 #include "engine/load_upload.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "engine/load_archive.h"
 
@@ -14,7 +15,7 @@ struct load_upload {
 	store_event_fn *event;
 	void *arg;
 	bool waits;                   /* for bytes */
-	bool heard;                   /* the engine has said something */
+	int64_t heard_ms;             /* when the engine last said something; -1: never */
 	struct err error;
 };
 
@@ -45,7 +46,7 @@ static void wake(struct load_upload *u)
 static void on_message(void *arg, const struct json *message)
 {
 	(void)message;
-	((struct load_upload *)arg)->heard = true;
+	((struct load_upload *)arg)->heard_ms = clock_mono_ms();
 }
 
 static void on_done(void *arg, const struct err *err)
@@ -58,6 +59,23 @@ static void on_done(void *arg, const struct err *err)
 	else if (!load_archive_at_end(u->archive))
 		(void)err_set(&u->error, ERR_PROTOCOL, "Docker answered before it had the whole image");
 	u->event(u->arg);
+}
+
+static int new_archive(const struct load_upload_request *req, enum docker_store kind, struct load_archive **out,
+		       struct err *err)
+{
+	if (req->fifos)
+		return load_archive_new_fifos(req->image, req->skip, req->fifos, out, err);
+	return load_archive_new(kind == DOCKER_STORE_CONTAINERD ? LOAD_OCI_LAYOUT : LOAD_DOCKER_ARCHIVE, req->image, req->skip,
+				out, err);
+}
+
+/* 0: none, where it may be us that the engine waits for. */
+static int64_t idle_ms(const struct load_upload_request *req, enum docker_store kind)
+{
+	if (req->fifos)
+		return 0;
+	return kind == DOCKER_STORE_CLASSIC ? load_classic_idle_ms : SILENT_IDLE_MS;
 }
 
 int load_upload_start(const struct load_upload_request *req, struct load_upload **out, struct err *err)
@@ -73,12 +91,11 @@ int load_upload_start(const struct load_upload_request *req, struct load_upload 
 		.message = on_message,
 		.done = on_done,
 		.arg = u,
-		.idle_ms = kind == DOCKER_STORE_CLASSIC ? load_classic_idle_ms : SILENT_IDLE_MS,
+		.idle_ms = idle_ms(req, kind),
 	};
 
-	*u = (struct load_upload){ .event = req->event, .arg = req->arg };
-	if (load_archive_new(kind == DOCKER_STORE_CONTAINERD ? LOAD_OCI_LAYOUT : LOAD_DOCKER_ARCHIVE, req->image, req->skip,
-			     &u->archive, err) < 0 ||
+	*u = (struct load_upload){ .event = req->event, .arg = req->arg, .heard_ms = -1 };
+	if (new_archive(req, kind, &u->archive, err) < 0 ||
 	    docker_stream_start(req->docker, &stream, &u->stream, err) < 0) {
 		load_upload_free(u);
 		return -1;
@@ -131,7 +148,7 @@ bool load_upload_ended(const struct load_upload *u, struct err *error)
 	return true;
 }
 
-bool load_upload_unheard(const struct load_upload *u)
+int64_t load_upload_heard_ms(const struct load_upload *u)
 {
-	return !u->heard;
+	return u->heard_ms;
 }

@@ -16,6 +16,7 @@ struct load_upload_request {
 	struct docker *docker;
 	const struct store_image *image; /* borrowed */
 	const bool *skip;                /* copied */
+	const char *fifos;               /* or NULL: as load_archive_new_fifos(); the caller then sees to it that nobody waits for ever */
 	store_event_fn *event;           /* there is room again, or it ended */
 	void *arg;
 };
@@ -34,7 +35,7 @@ int load_upload_finish(struct load_upload *u, struct err *err) MUST_CHECK;
 
 /* The engine is done with it. *error: ERR_NONE, or what it said. */
 bool load_upload_ended(const struct load_upload *u, struct err *error);
-/* It failed before the engine had a word to say about what is in it. */
-bool load_upload_unheard(const struct load_upload *u);
+/* When the engine last had a word to say about what is in it, by clock_mono_ms(); -1: it has not. */
+int64_t load_upload_heard_ms(const struct load_upload *u);
 
 #endif

@@ -53,6 +53,7 @@ typedef void store_event_fn(void *arg);
 
 struct store {
 	const char *name; /* "load", "containerd": what status and bench print */
+	bool fast;        /* in a way that Docker does not document: --fast-load */
 	/*
 	 * Layers are unpacked into directories, at the same time: staging() and layer() are there, wants() and feed()
 	 * are NULL. Otherwise the other way round.
@@ -121,5 +122,11 @@ extern const struct store store_containerd;
  * ERR_NONE) when a capability is missing for the faster one: for one warning.
  */
 const struct store *store_choose(struct docker *d, struct err *why);
+
+/*
+ * The faster way into a classic store that nobody documents, if this engine is on this machine; else `usual`, and *why is set. Its
+ * fallback serves where it fails, as no more is known beforehand.
+ */
+const struct store *store_choose_fast(struct docker *d, const struct store *usual, struct err *why);
 
 #endif

@@ -82,20 +82,32 @@ static bool has_lease(const struct containerd *c, const struct containerd_leases
 	return false;
 }
 
+#define PROBES 8 /* asked about at once */
+
+/* The first and the last of `left` layers from low on, and as many between: layer of the ith probe. */
+static size_t probe_at(size_t low, size_t left, size_t probes, size_t i)
+{
+	return low + (probes > 1 ? i * (left - 1) / (probes - 1) : 0);
+}
+
 /* A snapshot keeps those below it, so the ones that are there are the first *n. */
 static int count_present(struct containerd *c, const struct store_image *image, size_t *n, struct err *err)
 {
 	size_t low = 0, high = image->n_layers;
 
-	/* Most often all or none. */
-	for (size_t at = high; low < high; at = low + (high - low + 1) / 2) {
-		bool exists;
-		if (containerd_exists(c, image->layers[at - 1].chain_id, &exists, err) < 0)
+	/* [0, low) are there, from high on they are not. All of a usual image at once, all or none of a long one, too. */
+	while (low < high) {
+		const char *names[PROBES];
+		bool exist[PROBES];
+		size_t left = high - low, probes = left < PROBES ? left : PROBES, base = low;
+		for (size_t i = 0; i < probes; i++)
+			names[i] = image->layers[probe_at(base, left, probes, i)].chain_id;
+		if (containerd_exist(c, names, probes, exist, err) < 0)
 			return -1;
-		if (exists)
-			low = at;
-		else
-			high = at - 1;
+		for (size_t i = 0; i < probes && exist[i]; i++)
+			low = probe_at(base, left, probes, i) + 1;
+		for (size_t i = probes; i > 0 && !exist[i - 1]; i--)
+			high = probe_at(base, left, probes, i - 1);
 	}
 	*n = low;
 	return 0;
@@ -270,12 +282,14 @@ static int containerd_commit_image(struct store_session *s, struct err *err)
 
 static int containerd_lacks(struct docker *d, const struct store_image *image, bool *lacks, struct err *err)
 {
-	for (size_t i = 0; i < image->n_layers; i++) {
-		bool exists;
-		if (containerd_content_exists(d->containerd, image->layers[i].digest, &exists, err) < 0)
-			return -1;
-		lacks[i] = !exists;
-	}
+	CLEANUP(freep) const char **digests = xcalloc(image->n_layers + 1, sizeof *digests);
+
+	for (size_t i = 0; i < image->n_layers; i++)
+		digests[i] = image->layers[i].digest;
+	if (containerd_content_exist(d->containerd, digests, image->n_layers, lacks, err) < 0)
+		return -1;
+	for (size_t i = 0; i < image->n_layers; i++)
+		lacks[i] = !lacks[i];
 	return 0;
 }
 

@@ -64,6 +64,23 @@ void http_free(struct http *http)
 	free(http);
 }
 
+struct loop *http_loop(const struct http *http)
+{
+	return http->loop;
+}
+
+void http_note(const struct http *http, const char *fmt, ...)
+{
+	va_list args;
+
+	if (!http->trace)
+		return;
+	va_start(args, fmt);
+	CLEANUP(freep) char *line = xvasprintf(fmt, args);
+	va_end(args);
+	http->trace(http->trace_arg, line);
+}
+
 static void link_in(struct http_transfer *t)
 {
 	t->next = t->http->transfers;

@@ -27,6 +27,9 @@ struct http_config {
 /* No CA bundle found is no error here; the first TLS request fails with a hint that lists the paths. */
 int http_new(struct loop *loop, const struct http_config *config, struct http **out, struct err *err) MUST_CHECK;
 void http_free(struct http *http); /* running transfers are dropped without their callbacks */
+struct loop *http_loop(const struct http *http);
+/* Tells the trace, where there is one, of a request that was made in another way. */
+void http_note(const struct http *http, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 struct http_header {
 	const char *name;
@@ -70,10 +73,8 @@ struct http_request {
 	/* Connect to no class more private than this (judged on the socket). The zero value allows all: for
 	 * hosts that the operator chose or AWS fixed, never for those that a peer named. */
 	enum address_class least;
-	bool no_proxy;              /* IMDS; Unix sockets never use one */
-	bool http1_only;            /* blob hosts: streams must not share one TCP window */
-	bool http2_prior_knowledge; /* HTTP/2 at once, with or without TLS; trailers are kept */
-	bool fresh_connection;      /* used for this request and no other */
+	bool no_proxy;   /* IMDS; Unix sockets never use one */
+	bool http1_only; /* blob hosts: streams must not share one TCP window */
 };
 
 #define HTTP_PEER_SIZE 64
@@ -82,7 +83,6 @@ struct http_response {
 	long status;
 	struct buf body;
 	struct buf headers;              /* names lower-case: "name: value\n" lines; see http_header_get */
-	struct buf trailers;             /* the same for what came behind the body, with http2_prior_knowledge */
 	bool body_cut;                   /* an error's body was larger than the cap: the rest is missing */
 	enum address_class peer_class;   /* of the address connected to; ADDRESS_PUBLIC through a proxy */
 	char peer[HTTP_PEER_SIZE];       /* "203.0.113.4:443", for messages */
@@ -95,9 +95,6 @@ void http_response_free(struct http_response *r);
 char *http_header_get(const struct http_response *r, const char *name);
 /* All values of that header, joined by ", " (RFC 9110 §5.3: the same thing); caller frees; or NULL. */
 char *http_header_all(const struct http_response *r, const char *name);
-
-/* As http_header_get(), of the trailers. */
-char *http_trailer_get(const struct http_response *r, const char *name);
 
 /*
  * Sends and waits on the loop. Any status is success here; -1 means that there

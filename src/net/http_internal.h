@@ -40,7 +40,7 @@ struct http_transfer {
 	void *done_arg;
 	int64_t connect_timeout_ms, total_timeout_ms, stall_timeout_ms;
 	enum address_class least;
-	bool proxied, keeps_trailers;
+	bool proxied;
 
 	bool added;       /* curl's multi handle has it */
 	bool gone;        /* cancelled or done: freed when no call into curl is running */

@@ -71,7 +71,7 @@ static int set_headers(struct http_transfer *t, const struct http_request *req, 
 	add_line(t, "Expect:"); /* no 100-continue: a second lost on peers that do not know it */
 	if (!has_type)
 		add_line(t, "Content-Type:"); /* not curl's x-www-form-urlencoded */
-	if (req->upload && !req->http2_prior_knowledge) /* RFC 9113 §8.2.2: HTTP/2 has its own frames */
+	if (req->upload)
 		add_line(t, "Transfer-Encoding: chunked");
 	SET(t, CURLOPT_HTTPHEADER, t->headers);
 	SET(t, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE); /* none of them to a proxy */
@@ -83,12 +83,10 @@ static int set_method(struct http_transfer *t, const struct http_request *req, s
 	bool post = streq(req->method, "POST");
 	bool sends = post || req->body || streq(req->method, "PUT");
 
-	/* A stream cannot be sent again, which curl does when a kept connection turns out dead. */
-	if (req->upload || req->fresh_connection) {
+	if (req->upload) {
+		/* A stream cannot be sent again, which curl does when a kept connection turns out dead. */
 		SET(t, CURLOPT_FRESH_CONNECT, 1L);
 		SET(t, CURLOPT_FORBID_REUSE, 1L);
-	}
-	if (req->upload) {
 		SET(t, CURLOPT_POST, 1L);
 		SET(t, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_BYTES);
 	} else if (sends) {
@@ -137,8 +135,6 @@ static int check_proxied(const struct http_transfer *t, struct err *err)
 
 static long http_version(const struct http_transfer *t, const struct http_request *req)
 {
-	if (req->http2_prior_knowledge)
-		return CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
 	return t->url.tls && !req->http1_only ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1;
 }
 
@@ -223,12 +219,10 @@ int http_transfer_new(struct http *http, const struct http_request *req, http_do
 		.total_timeout_ms = req->total_timeout_ms,
 		.stall_timeout_ms = req->stall_timeout_ms,
 		.least = req->least,
-		.keeps_trailers = req->http2_prior_knowledge,
 		.started_ms = clock_mono_ms(),
 		.moved_ms = clock_mono_ms(),
 		.resp = { .body = BUF_INIT(req->max_body_bytes),
 			  .headers = BUF_INIT(HTTP_HEADERS_MAX_BYTES),
-			  .trailers = BUF_INIT(HTTP_HEADERS_MAX_BYTES),
 			  .retry_after_ms = -1 },
 	};
 	if (!t->easy)

@@ -57,8 +57,7 @@ static int status_line(struct http_transfer *t, const char *line, size_t len, st
 	return 0;
 }
 
-/* One "Name: value" → a line of `into`. */
-static int field_line(struct http_transfer *t, const char *line, size_t len, struct buf *into, struct err *err)
+static int field_line(struct http_transfer *t, const char *line, size_t len, struct err *err)
 {
 	const char *colon = memchr(line, ':', len);
 	CLEANUP(freep) char *name = NULL, *value = NULL;
@@ -79,7 +78,7 @@ static int field_line(struct http_transfer *t, const char *line, size_t len, str
 	value = xstrndup(line + start, end - start);
 	if (check_coding(name, value, err) < 0 || check_length(&t->resp, name, value, err) < 0)
 		return -1;
-	return buf_printf(into, err, "%s: %s\n", name, value);
+	return buf_printf(&t->resp.headers, err, "%s: %s\n", name, value);
 }
 
 int http_header_line(struct http_transfer *t, const char *line, size_t len, struct err *err)
@@ -94,9 +93,9 @@ int http_header_line(struct http_transfer *t, const char *line, size_t len, stru
 	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
 		return status_line(t, line, len, err);
 	if (t->head_done)
-		return len && t->keeps_trailers ? field_line(t, line, len, &t->resp.trailers, err) : 0;
+		return 0; /* a trailer */
 	if (len)
-		return field_line(t, line, len, &t->resp.headers, err);
+		return field_line(t, line, len, err);
 	if (t->resp.status >= 200) {
 		t->head_done = true;
 		note_times(&t->resp);
@@ -118,25 +117,15 @@ static bool next_value(const char **at, const char *name, const char **value, si
 	return true;
 }
 
-static char *first_value(const struct buf *lines, const char *name)
+char *http_header_get(const struct http_response *r, const char *name)
 {
 	const char *value;
 	size_t len;
 
-	for (const char *at = buf_str(lines); *at;)
+	for (const char *at = buf_str(&r->headers); *at;)
 		if (next_value(&at, name, &value, &len))
 			return xstrndup(value, len);
 	return NULL;
-}
-
-char *http_header_get(const struct http_response *r, const char *name)
-{
-	return first_value(&r->headers, name);
-}
-
-char *http_trailer_get(const struct http_response *r, const char *name)
-{
-	return first_value(&r->trailers, name);
 }
 
 char *http_header_all(const struct http_response *r, const char *name)
@@ -160,7 +149,6 @@ void http_response_free(struct http_response *r)
 {
 	buf_wipe(&r->body); /* tokens, credentials */
 	buf_wipe(&r->headers);
-	buf_wipe(&r->trailers);
 	*r = (struct http_response){ .retry_after_ms = -1 };
 }
 

@@ -18,18 +18,6 @@
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
-#ifndef SYS_open_tree
-#define SYS_open_tree 428
-#endif
-#ifndef SYS_move_mount
-#define SYS_move_mount 429
-#endif
-#ifndef OPEN_TREE_CLONE
-#define OPEN_TREE_CLONE 1
-#endif
-#ifndef MOVE_MOUNT_F_EMPTY_PATH
-#define MOVE_MOUNT_F_EMPTY_PATH 4
-#endif
 
 /* "nobody" of every distribution; owns nothing. */
 #define JAIL_ID 65534
@@ -159,15 +147,16 @@ static int limit_resources(const struct limit *limits, size_t n, struct err *err
 }
 
 /* After the change of user, which clears both the signal and the dumpable flag's meaning. */
-static int set_process_flags(struct err *err)
+static int set_process_flags(const struct jail *jail, struct err *err)
 {
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(err, errno, "jail: prctl");
-	return 0;
+	/* A death signal counts from the moment it was asked for. */
+	return getppid() == jail->parent ? 0 : err_set(err, ERR_CANCELLED, "the parent is gone");
 }
 
-int jail_enter(const int *keep_fds, size_t n, struct err *err)
+int jail_enter(const struct jail *jail, const int *keep_fds, size_t n, struct err *err)
 {
 	static const struct limit limits[] = {
 		{ RLIMIT_NOFILE, 0 }, /* open ones stay, no new one */
@@ -179,38 +168,71 @@ int jail_enter(const int *keep_fds, size_t n, struct err *err)
 
 	if (close_others(keep_fds, n, err) < 0)
 		return -1;
-	if (geteuid() == 0 && leave_namespaces(err) < 0)
+	if (!jail->apart && geteuid() == 0 && leave_namespaces(err) < 0)
 		return -1;
 	if (drop_capabilities(err) < 0 || limit_resources(limits, ARRAY_LEN(limits), err) < 0 ||
-	    set_process_flags(err) < 0)
+	    set_process_flags(jail, err) < 0)
 		return -1;
 	return jail_filter(err);
 }
 
-/* The directory becomes all there is. `tree` is a mount of it that belongs to no namespace yet. */
+/* A mount that belongs to no namespace yet becomes all there is in this one. */
 static int become_root(int tree, struct err *err)
 {
-	if (unshare(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
-		return err_sys(err, errno, "jail: unshare");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    syscall(SYS_move_mount, tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 || fchdir(tree) < 0 ||
-	    mount(NULL, ".", NULL, MS_REMOUNT | MS_BIND | MS_NODEV | MS_NOSUID | MS_NOEXEC, NULL) < 0)
+	    move_mount(tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 || fchdir(tree) < 0)
 		return err_sys(err, errno, "jail: mount");
+	if (mount(NULL, ".", NULL, MS_REMOUNT | MS_BIND | MS_NODEV | MS_NOSUID | MS_NOEXEC, NULL) < 0)
+		return err_sys(err, errno, "jail: remount");
 	/* pivot_root(2): with the same directory for both, the old root is mounted above the new one. */
 	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return err_sys(err, errno, "jail: pivot_root");
 	return 0;
 }
 
+/* An empty file system of which nobody has a name. */
+static int open_nothing(int *out, struct err *err)
+{
+	CLEANUP(closep) int context = fsopen("tmpfs", FSOPEN_CLOEXEC);
+
+	if (context < 0 || fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return err_sys(err, errno, "jail: tmpfs");
+	*out = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY);
+	return *out < 0 ? err_sys(err, errno, "jail: fsmount") : 0;
+}
+
+static int leave_all(struct jail *jail, struct err *err)
+{
+	CLEANUP(closep) int nothing = -1;
+
+	if (unshare(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
+		return err_sys(err, errno, "jail: unshare");
+	jail->apart = true;
+	return open_nothing(&nothing, err) < 0 ? -1 : become_root(nothing, err);
+}
+
+void jail_prepare(const int *keep_fds, size_t n, struct jail *out)
+{
+	struct err err = { 0 };
+
+	*out = (struct jail){ .parent = getpid() };
+	/* Its error is kept. */
+	if (close_others(keep_fds, n, &err) == 0)
+		(void)!leave_all(out, &err);
+	out->reason = err;
+}
+
+int jail_tree(int dir_fd, int *out, struct err *err)
+{
+	*out = open_tree(dir_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	return *out < 0 ? err_sys(err, errno, "jail: open_tree") : 0;
+}
+
 static int enter_directory(int *root_fd, struct err *err)
 {
-	/* Before leaving the namespace that the descriptor's mount belongs to. */
-	CLEANUP(closep) int tree = (int)syscall(SYS_open_tree, *root_fd, "",
-						OPEN_TREE_CLONE | O_CLOEXEC | AT_EMPTY_PATH);
-
-	if (tree < 0)
-		return err_sys(err, errno, "jail: open_tree");
-	if (become_root(tree, err) < 0)
+	if (unshare(CLONE_NEWNS) < 0)
+		return err_sys(err, errno, "jail: unshare");
+	if (become_root(*root_fd, err) < 0)
 		return -1;
 	int inside = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (inside < 0)
@@ -223,7 +245,7 @@ static int enter_directory(int *root_fd, struct err *err)
 /* Cached directories of the writer, and a few. */
 #define UNPACK_FILES_MAX 512
 
-int jail_confine(const int *keep_fds, size_t n, int *root_fd, struct err *err)
+int jail_confine(const struct jail *jail, const int *keep_fds, size_t n, int *root_fd, struct err *err)
 {
 	static const struct limit limits[] = {
 		{ RLIMIT_NOFILE, UNPACK_FILES_MAX },
@@ -231,10 +253,14 @@ int jail_confine(const int *keep_fds, size_t n, int *root_fd, struct err *err)
 		{ RLIMIT_AS, ADDRESS_SPACE_MAX },
 	};
 
+	if (jail->reason.kind != ERR_NONE) {
+		*err = jail->reason;
+		return -1;
+	}
 	if (close_others(keep_fds, n, err) < 0 || enter_directory(root_fd, err) < 0 ||
 	    keep_unpack_capabilities(err) < 0 || limit_resources(limits, ARRAY_LEN(limits), err) < 0)
 		return -1;
-	return set_process_flags(err);
+	return set_process_flags(jail, err);
 }
 
 int jail_seal(struct err *err)

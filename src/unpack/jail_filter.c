@@ -49,14 +49,13 @@
 #endif
 
 /*
- * What the C library does around memory (never executable), locks, signals, time and malloc's random key. getppid:
- * has the parent died before it could be told to kill us?
+ * What the C library does around memory (never executable), locks, signals, time and malloc's random key.
  */
 #define ALLOW_COMPUTING \
 	ALLOW(read), ALLOW(write), ALLOW(futex), ALLOW(exit), ALLOW(exit_group), ALLOW(brk), ALLOW(munmap), \
 		ALLOW(mremap), ALLOW(madvise), ALLOW_WITHOUT_EXEC(mmap), ALLOW_WITHOUT_EXEC(mprotect), \
 		ALLOW(rt_sigreturn), ALLOW(rt_sigprocmask), ALLOW(sigaltstack), ALLOW(restart_syscall), \
-		ALLOW(clock_gettime), ALLOW(getrandom), ALLOW(getppid)
+		ALLOW(clock_gettime), ALLOW(getrandom)
 
 static const struct sock_filter program[] = {
 	CHECK_TABLE,

@@ -5,14 +5,14 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/pidfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "unpack/worker_private.h"
 
-const char *worker_program = "/proc/self/exe";
+/* One that has said its last word and does not go. */
+#define EXIT_MS 1000
+
 int64_t worker_stall_ms = WORKER_STALL_MS;
 
 /* Emitted bytes taken from the pipe at once. */
@@ -23,10 +23,10 @@ struct worker {
 	worker_event_fn *event;
 	void *arg;
 
-	struct worker_child child; /* data_fd -1: closed by either side */
-	struct loop_watch *data_watch, *result_watch, *output_watch, *exit_watch;
-	int pidfd;                 /* -1 until it has answered */
-	struct loop_timer *stall_timer;
+	struct zygote_child *child;
+	struct worker_pipes pipes; /* data_fd -1: closed by either side */
+	struct loop_watch *data_watch, *result_watch, *output_watch;
+	struct loop_timer *stall_timer; /* later, the one that waits for its exit */
 	struct worker_record record;
 	size_t record_len;
 	bool unpacks;
@@ -52,19 +52,8 @@ static void close_data(struct worker *w)
 {
 	loop_unwatch(w->data_watch);
 	w->data_watch = NULL;
-	closep(&w->child.data_fd);
-	w->child.data_fd = -1;
-}
-
-static int reap(struct worker *w)
-{
-	int status = 0;
-
-	(void)kill(w->child.pid, SIGKILL);
-	while (waitpid(w->child.pid, &status, 0) < 0 && errno == EINTR)
-		;
-	w->child.pid = -1;
-	return status;
+	closep(&w->pipes.data_fd);
+	w->pipes.data_fd = -1;
 }
 
 static void release(struct worker *w)
@@ -73,12 +62,8 @@ static void release(struct worker *w)
 	w->stall_timer = NULL;
 	loop_unwatch(w->result_watch);
 	w->result_watch = NULL;
-	closep(&w->child.result_fd);
-	w->child.result_fd = -1;
-	loop_unwatch(w->exit_watch);
-	w->exit_watch = NULL;
-	closep(&w->pidfd);
-	w->pidfd = -1;
+	closep(&w->pipes.result_fd);
+	w->pipes.result_fd = -1;
 	close_data(w);
 }
 
@@ -86,8 +71,8 @@ static void close_output(struct worker *w)
 {
 	loop_unwatch(w->output_watch);
 	w->output_watch = NULL;
-	closep(&w->child.output_fd);
-	w->child.output_fd = -1;
+	closep(&w->pipes.output_fd);
+	w->pipes.output_fd = -1;
 }
 
 /* The last words of one that unpacks. */
@@ -98,55 +83,14 @@ static int take_list(struct worker *w)
 	return deferred_parse(w->list_bytes.data, w->list_bytes.len, &w->deferred, &w->error);
 }
 
-static void finish(struct worker *w)
-{
-	release(w);
-	int status = reap(w);
-	w->ended = true;
-	if (w->stalled)
-		(void)err_set(&w->error, ERR_TIMEOUT, "the worker made no progress for %lld ms",
-			      (long long)worker_stall_ms);
-	else if (worker_judge(&w->record, w->record_len, status, &w->result, &w->error) == 0 &&
-		 w->answered_early)
-		(void)err_set(&w->error, ERR_PROTOCOL, "the worker answered before its input had ended");
-	else
-		w->good = w->error.kind == ERR_NONE && take_list(w) == 0;
-	w->event(w->arg);
-}
-
-static void on_exited(void *arg, uint32_t events)
-{
-	(void)events;
-	finish(arg);
-}
-
-/*
- * The child has closed its result pipe, by dying or just before it is made to. The kernel takes its time to take a
- * namespace apart, milliseconds of waiting: others work meanwhile.
- */
-static void await_exit(struct worker *w)
-{
-	struct err err;
-
-	w->answered = true;
-	w->answered_early = !w->input_ended;
-	release(w);
-	(void)kill(w->child.pid, SIGKILL); /* no effect on one that is exiting */
-	w->pidfd = pidfd_open(w->child.pid, 0);
-	if (w->pidfd < 0 || loop_watch_fd(w->loop, w->pidfd, EPOLLIN, on_exited, w, &w->exit_watch, &err) < 0)
-		finish(w);
-	else
-		w->event(w->arg); /* there is a core for another */
-}
-
 /* 1: there may be more, 0: it has said all that it will, -1: not now. */
 static int read_answer(struct worker *w)
 {
 	char piece[4096];
 	size_t room = sizeof w->record - w->record_len;
 	struct err too_much;
-	ssize_t n = room ? read(w->child.result_fd, (char *)&w->record + w->record_len, room)
-			 : read(w->child.result_fd, piece, sizeof piece);
+	ssize_t n = room ? read(w->pipes.result_fd, (char *)&w->record + w->record_len, room)
+			 : read(w->pipes.result_fd, piece, sizeof piece);
 
 	if (n < 0 && errno == EINTR)
 		return 1;
@@ -164,6 +108,23 @@ static int read_answer(struct worker *w)
 	return 0;
 }
 
+/* Its result pipe has ended, by its death or just before. */
+static void note_answer(struct worker *w)
+{
+	w->answered = true;
+	w->answered_early = !w->input_ended;
+	release(w);
+}
+
+static void on_exit_timer(void *arg)
+{
+	struct worker *w = arg;
+
+	w->stall_timer = NULL;
+	zygote_kill(w->child);
+}
+
+/* There is a core for another while the kernel takes this one apart. */
 static void on_result(void *arg, uint32_t events)
 {
 	struct worker *w = arg;
@@ -172,8 +133,33 @@ static void on_result(void *arg, uint32_t events)
 	(void)events;
 	while ((state = read_answer(w)) > 0)
 		;
-	if (state == 0)
-		await_exit(w);
+	if (state < 0)
+		return;
+	note_answer(w);
+	w->stall_timer = loop_timer_start(w->loop, EXIT_MS, on_exit_timer, w);
+	w->event(w->arg);
+}
+
+static void on_ended(void *arg, int wait_status)
+{
+	struct worker *w = arg;
+
+	if (!w->answered) {
+		while (read_answer(w) > 0)
+			;
+		note_answer(w);
+	}
+	release(w);
+	w->ended = true;
+	if (w->stalled)
+		(void)err_set(&w->error, ERR_TIMEOUT, "the worker made no progress for %lld ms",
+			      (long long)worker_stall_ms);
+	else if (worker_judge(&w->record, w->record_len, wait_status, &w->result, &w->error) == 0 &&
+		 w->answered_early)
+		(void)err_set(&w->error, ERR_PROTOCOL, "the worker answered before its input had ended");
+	else
+		w->good = w->error.kind == ERR_NONE && take_list(w) == 0;
+	w->event(w->arg);
 }
 
 static void on_room(void *arg, uint32_t events)
@@ -204,8 +190,8 @@ static bool waits_for_us(const struct worker *w)
 {
 	int unread = 0;
 
-	if (w->child.output_fd >= 0)
-		(void)ioctl(w->child.output_fd, FIONREAD, &unread);
+	if (w->pipes.output_fd >= 0)
+		(void)ioctl(w->pipes.output_fd, FIONREAD, &unread);
 	return unread > 0 || w->output_start < w->output_end;
 }
 
@@ -216,13 +202,13 @@ static void on_stall_timer(void *arg)
 	int unread = 0;
 
 	w->stall_timer = NULL;
-	if (w->child.data_fd >= 0)
-		(void)ioctl(w->child.data_fd, FIONREAD, &unread);
+	if (w->pipes.data_fd >= 0)
+		(void)ioctl(w->pipes.data_fd, FIONREAD, &unread);
 	int64_t moved = w->fed_bytes - unread + w->emitted_bytes;
 	bool owes_us = (unread > 0 || w->input_ended) && !waits_for_us(w);
 	if (owes_us && moved == w->moved_bytes) {
 		w->stalled = true;
-		(void)kill(w->child.pid, SIGKILL); /* the end of the result pipe brings us to finish() */
+		zygote_kill(w->child);
 		return;
 	}
 	w->moved_bytes = moved;
@@ -236,29 +222,28 @@ static void arm_stall_timer(struct worker *w)
 
 static int watch_all(struct worker *w, struct err *err)
 {
-	if (loop_watch_fd(w->loop, w->child.result_fd, EPOLLIN, on_result, w, &w->result_watch, err) < 0 ||
-	    loop_watch_fd(w->loop, w->child.data_fd, 0, on_room, w, &w->data_watch, err) < 0)
+	if (loop_watch_fd(w->loop, w->pipes.result_fd, EPOLLIN, on_result, w, &w->result_watch, err) < 0 ||
+	    loop_watch_fd(w->loop, w->pipes.data_fd, 0, on_room, w, &w->data_watch, err) < 0)
 		return -1;
-	if (w->child.output_fd < 0)
+	if (w->pipes.output_fd < 0)
 		return 0;
 	w->output = xmalloc(OUTPUT_BYTES);
-	return loop_watch_fd(w->loop, w->child.output_fd, EPOLLIN, on_output, w, &w->output_watch, err);
+	return loop_watch_fd(w->loop, w->pipes.output_fd, EPOLLIN, on_output, w, &w->output_watch, err);
 }
 
-int worker_start(struct loop *loop, const struct worker_options *options, worker_event_fn *event, void *arg,
+int worker_start(struct zygote *zygote, const struct worker_options *options, worker_event_fn *event, void *arg,
 		 struct worker **out, struct err *err)
 {
 	struct worker *w = xcalloc(1, sizeof *w);
 
 	/* A worker that dies early must be an error value, not the end of this process. */
 	(void)signal(SIGPIPE, SIG_IGN);
-	w->loop = loop;
+	w->loop = zygote_loop(zygote);
 	w->event = event;
 	w->arg = arg;
 	w->unpacks = options->unpack;
-	w->pidfd = -1;
 	w->list_bytes = BUF_INIT(DEFERRED_MAX_BYTES);
-	if (worker_spawn(worker_program, options, &w->child, err) < 0) {
+	if (worker_spawn(zygote, options, on_ended, w, &w->pipes, &w->child, err) < 0) {
 		free(w);
 		return -1;
 	}
@@ -277,8 +262,7 @@ void worker_free(struct worker *w)
 		return;
 	release(w);
 	close_output(w);
-	if (w->child.pid > 0)
-		(void)reap(w); /* nobody asks any more */
+	zygote_child_free(w->child);
 	buf_free(&w->list_bytes);
 	deferred_free(w->deferred);
 	free(w->output);
@@ -294,10 +278,10 @@ ssize_t worker_feed(struct worker *w, const void *bytes, size_t len, struct err 
 		return -1;
 	}
 	/* Closed by the child: its answer is on the way. Blocked: event() is. */
-	if (w->child.data_fd < 0 || w->blocked || !len)
+	if (w->pipes.data_fd < 0 || w->blocked || !len)
 		return 0;
 
-	ssize_t n = write(w->child.data_fd, bytes, len);
+	ssize_t n = write(w->pipes.data_fd, bytes, len);
 	if (n < 0 && errno == EPIPE) {
 		close_data(w);
 		return 0;
@@ -341,7 +325,7 @@ static void read_output(struct worker *w)
 	ssize_t n;
 
 	do
-		n = read(w->child.output_fd, w->output, OUTPUT_BYTES);
+		n = read(w->pipes.output_fd, w->output, OUTPUT_BYTES);
 	while (n < 0 && errno == EINTR);
 	if (n > 0) {
 		w->output_end = (size_t)n;
@@ -357,7 +341,7 @@ void worker_peek(struct worker *w, const void **bytes, size_t *len)
 {
 	if (w->output_start == w->output_end) {
 		w->output_start = w->output_end = 0;
-		if (w->child.output_fd >= 0)
+		if (w->pipes.output_fd >= 0)
 			read_output(w);
 	}
 	*bytes = w->output + w->output_start;
@@ -371,7 +355,7 @@ void worker_consume(struct worker *w, size_t len)
 
 bool worker_output_ended(const struct worker *w)
 {
-	return w->child.output_fd < 0 && w->output_start == w->output_end;
+	return w->pipes.output_fd < 0 && w->output_start == w->output_end;
 }
 
 const struct deferred *worker_deferred(const struct worker *w)

@@ -1,7 +1,6 @@
 /*
  * One process per layer in work: it inflates, hashes what comes out, unpacks it below a directory if it is given
- * one, and says diff_id and size at the end. The parent feeds it compressed bytes and never parses them itself. The
- * worker is this program again (exec of /proc/self/exe), so that it holds no secret of the parent's memory.
+ * one, and says diff_id and size at the end. The parent feeds it compressed bytes and never parses them itself.
  */
 #ifndef BERTH_UNPACK_WORKER_H
 #define BERTH_UNPACK_WORKER_H
@@ -10,9 +9,9 @@
 #include "net/loop.h"
 #include "unpack/deferred.h"
 #include "unpack/inflate.h"
+#include "unpack/zygote.h"
 
-/* argv[0] of a worker; main() hands over to worker_main() when it sees it. */
-#define WORKER_ARGV0 "berth: unpack"
+/* What main() does when argv[0] is ZYGOTE_ARGV0. */
 int worker_main(int argc, char **argv);
 
 /* Tar bytes that one layer may inflate to: what dockerd would write to a disk anyway. */
@@ -36,9 +35,12 @@ struct worker_options {
 	int root_fd; /* an empty directory, O_PATH is enough; borrowed until worker_start() returns */
 };
 
-/* event: from the loop, when the worker can take bytes again, has some, or has ended. Must not wait. */
+/*
+ * zygote and the loop it was started on outlive the worker.
+ * event: from the loop, when the worker can take bytes again, has some, or has ended. Must not wait.
+ */
 typedef void worker_event_fn(void *arg);
-int worker_start(struct loop *loop, const struct worker_options *options, worker_event_fn *event, void *arg,
+int worker_start(struct zygote *zygote, const struct worker_options *options, worker_event_fn *event, void *arg,
 		 struct worker **out, struct err *err) MUST_CHECK;
 /* Kills it if it still runs; reaps. */
 void worker_free(struct worker *w);

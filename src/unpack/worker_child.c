@@ -5,61 +5,27 @@
 #include "unpack/worker_private.h"
 
 #include <errno.h>
-#include <signal.h>
+#include <malloc.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/mem.h"
 #include "unpack/jail.h"
+#include "unpack/layer.h"
 
 /* Small enough that a stalled worker and a slow one differ: 64 KiB of the worst zstd bomb is 2 GiB. */
 #define READ_BYTES (64 * KIB)
 
 struct job {
-	struct worker_options options;
-	pid_t parent;
+	const struct zygote_order *order;
+	const struct jail *jail;
 	struct inflate *inflate;
 	struct sha256 *hash;
 	struct worker_result result;
 	struct deferred *deferred;
 };
-
-static int parse_number(const char *text, long max, long *out)
-{
-	char *end;
-
-	errno = 0;
-	*out = strtol(text, &end, 10);
-	return errno || end == text || *end || *out < 0 || *out > max ? -1 : 0;
-}
-
-static const struct worker_mode *parse_mode(const char *name)
-{
-	for (size_t i = 0; i < worker_n_modes; i++)
-		if (streq(worker_modes[i].name, name))
-			return &worker_modes[i];
-	return NULL;
-}
-
-static int parse(struct job *job, int argc, char **argv, struct err *err)
-{
-	const struct worker_mode *mode = argc == 3 || argc == 4 ? parse_mode(argv[3]) : NULL;
-	long format, parent;
-
-	if (!mode || parse_number(argv[1], INFLATE_ZSTD, &format) < 0 ||
-	    parse_number(argv[2], INT32_MAX, &parent) < 0)
-		return err_set(err, ERR_USAGE, "this is a process that berth starts by itself");
-	job->options = (struct worker_options){
-		.format = (enum inflate_format)format,
-		.emit = mode->emit,
-		.unpack = mode->unpack,
-		.bottom = mode->bottom,
-		.root_fd = WORKER_ROOT_FD,
-	};
-	job->parent = (pid_t)parent;
-	return 0;
-}
 
 static int hash_piece(void *arg, const void *bytes, size_t len, struct err *err)
 {
@@ -70,21 +36,7 @@ static int hash_piece(void *arg, const void *bytes, size_t len, struct err *err)
 			       (long long)(WORKER_OUTPUT_MAX_BYTES / (int64_t)GIB));
 	job->result.size_bytes += (int64_t)len;
 	sha256_update(job->hash, bytes, len);
-	return job->options.emit ? fs_write_all(WORKER_OUTPUT_FD, bytes, len, err) : 0;
-}
-
-void worker_warm_up(struct sha256 *hash)
-{
-	uint8_t unused[SHA256_BYTES];
-
-	sha256_update(hash, "", 1);
-	sha256_final(hash, unused);
-	sha256_reset(hash);
-}
-
-int worker_check_parent(pid_t parent, struct err *err)
-{
-	return getppid() == parent ? 0 : err_set(err, ERR_CANCELLED, "the parent is gone");
+	return job->order->emit ? fs_write_all(WORKER_OUTPUT_FD, bytes, len, err) : 0;
 }
 
 int worker_inflate(struct inflate *x, inflate_sink_fn *sink, void *arg, struct err *err)
@@ -108,12 +60,10 @@ static int verify(struct job *job, struct err *err)
 {
 	static const int keep[] = { WORKER_DATA_FD, WORKER_RESULT_FD, WORKER_OUTPUT_FD };
 
-	if (inflate_new(job->options.format, &job->inflate, err) < 0)
+	if (inflate_new(job->order->format, &job->inflate, err) < 0)
 		return -1;
 	job->hash = sha256_new();
-	worker_warm_up(job->hash);
-	if (jail_enter(keep, ARRAY_LEN(keep) - !job->options.emit, err) < 0 ||
-	    worker_check_parent(job->parent, err) < 0 ||
+	if (jail_enter(job->jail, keep, ARRAY_LEN(keep) - !job->order->emit, err) < 0 ||
 	    worker_inflate(job->inflate, hash_piece, job, err) < 0)
 		return -1;
 	sha256_final(job->hash, job->result.diff_id);
@@ -140,18 +90,49 @@ static void answer(struct job *job, const struct err *err)
 		(void)!fs_write_all(WORKER_RESULT_FD, list, list_len, &unheard);
 }
 
-int worker_main(int argc, char **argv)
+void worker_run(const struct zygote_order *order, const struct jail *jail)
 {
 	static struct job job;
 	struct err err = { 0 };
 
-	if (parse(&job, argc, argv, &err) == 0) {
-		/* Its error is the answer. */
-		if (!job.options.unpack)
-			(void)!verify(&job, &err);
-		else if ((job.deferred = deferred_new()))
-			(void)!worker_unpack(&job.options, job.parent, job.deferred, &job.result, &err);
-	}
+	job = (struct job){ .order = order, .jail = jail };
+	/* Their error is the answer. */
+	if (!order->unpack)
+		(void)!verify(&job, &err);
+	else if ((job.deferred = deferred_new()))
+		(void)!worker_unpack(order, jail, job.deferred, &job.result, &err);
 	answer(&job, &err);
 	_exit(err.kind == ERR_NONE ? EXIT_SUCCESS : EXIT_FAILURE); /* no handlers: they may do what is not allowed */
+}
+
+/* OpenSSL and libarchive look for configuration and CPU features at first use: lets them, while they can. */
+static void warm_up(void)
+{
+	struct sha256 *hash = sha256_new();
+	uint8_t unused[SHA256_BYTES];
+
+	sha256_update(hash, "", 1);
+	sha256_final(hash, unused);
+	sha256_free(hash);
+	layer_warm_up();
+}
+
+int worker_main_running(int argc, char **argv, zygote_run_fn *run)
+{
+	static const int keep[] = { 0, 1, 2, 3, ZYGOTE_CONTROL_FD };
+	struct jail jail;
+
+	if (zygote_begin(argc, argv) < 0)
+		return EXIT_FAILURE; /* nobody listens who could be told */
+	(void)umask(0);
+	/* One heap for both threads of a worker: a second one would take 64 MiB of address space. */
+	(void)mallopt(M_ARENA_MAX, 1);
+	warm_up();
+	jail_prepare(keep, ARRAY_LEN(keep), &jail);
+	return zygote_serve(&jail, run);
+}
+
+int worker_main(int argc, char **argv)
+{
+	return worker_main_running(argc, argv, worker_run);
 }

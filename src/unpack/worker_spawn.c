@@ -4,29 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/mem.h"
-
-const struct worker_mode worker_modes[] = {
-	{ NULL, false, false, false },
-	{ "emit", true, false, false },
-	{ "unpack", false, true, false },
-	{ "unpack-bottom", false, true, true },
-};
-const size_t worker_n_modes = ARRAY_LEN(worker_modes);
-
-static const char *mode_name(const struct worker_options *o)
-{
-	for (size_t i = 0; i < worker_n_modes; i++) {
-		const struct worker_mode *m = &worker_modes[i];
-		if (m->emit == o->emit && m->unpack == o->unpack && m->bottom == (o->unpack && o->bottom))
-			return m->name;
-	}
-	abort(); /* one that emits what it unpacks: nobody asks for it */
-}
+#include "unpack/jail.h"
 
 struct pipe_pair {
 	int read_end, write_end;
@@ -53,55 +35,15 @@ static int set_nonblocking(int fd, struct err *err)
 	return fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ? err_sys(err, errno, "fcntl") : 0;
 }
 
-/*
- * posix_spawn() because the process has a second thread: between fork and exec nothing of ours runs. A process
- * group of its own keeps a terminal's Ctrl-C for the parent, which then ends its workers itself.
- */
-static int start(const char *program, const struct worker_options *options, int data, int result, int output,
-		 pid_t *pid)
-{
-	char format_arg[4], parent_arg[16];
-	char *const argv[] = { (char *)WORKER_ARGV0, format_arg, parent_arg, (char *)mode_name(options), NULL };
-	char *const environment[] = { NULL };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none, all;
-
-	(void)snprintf(format_arg, sizeof format_arg, "%u", (unsigned int)options->format % 100);
-	(void)snprintf(parent_arg, sizeof parent_arg, "%d", (int)getpid());
-	(void)sigemptyset(&none);
-	(void)sigfillset(&all);
-	(void)sigdelset(&all, SIGKILL);
-	(void)sigdelset(&all, SIGSTOP);
-
-	/* These fail for lack of memory only. */
-	if (posix_spawn_file_actions_init(&actions) || posix_spawnattr_init(&attributes))
-		abort();
-	int error = posix_spawn_file_actions_adddup2(&actions, data, WORKER_DATA_FD) ?:
-		    posix_spawn_file_actions_adddup2(&actions, result, WORKER_RESULT_FD) ?:
-		    (output >= 0 ? posix_spawn_file_actions_adddup2(&actions, output, WORKER_OUTPUT_FD) : 0) ?:
-		    (options->unpack ? posix_spawn_file_actions_adddup2(&actions, options->root_fd, WORKER_ROOT_FD)
-				     : 0) ?:
-		    posix_spawnattr_setsigmask(&attributes, &none) ?:
-		    posix_spawnattr_setsigdefault(&attributes, &all) ?:
-		    posix_spawnattr_setpgroup(&attributes, 0) ?:
-		    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-								  POSIX_SPAWN_SETPGROUP) ?:
-		    posix_spawn(pid, program, &actions, &attributes, argv, environment);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	(void)posix_spawnattr_destroy(&attributes);
-	return error;
-}
-
-int worker_spawn(const char *program, const struct worker_options *options, struct worker_child *out,
-		 struct err *err)
+int worker_spawn(struct zygote *zygote, const struct worker_options *options, zygote_ended_fn *ended, void *arg,
+		 struct worker_pipes *pipes, struct zygote_child **out, struct err *err)
 {
 	CLEANUP(close_pair) struct pipe_pair data = { -1, -1 }, result = { -1, -1 }, output = { -1, -1 };
+	CLEANUP(closep) int root = -1;
 	bool emit = options->emit;
-	pid_t pid;
 
-	/* An exec'd child closes what is O_CLOEXEC, so no worker holds another's pipe open. */
-	if (open_pair(&data, err) < 0 || open_pair(&result, err) < 0 || (emit && open_pair(&output, err) < 0))
+	if (open_pair(&data, err) < 0 || open_pair(&result, err) < 0 || (emit && open_pair(&output, err) < 0) ||
+	    (options->unpack && jail_tree(options->root_fd, &root, err) < 0))
 		return -1;
 	/* Less is allowed too: pipe(7), pipe-user-pages-soft. */
 	(void)fcntl(data.write_end, F_SETPIPE_SZ, (int)WORKER_PIPE_BYTES);
@@ -111,10 +53,21 @@ int worker_spawn(const char *program, const struct worker_options *options, stru
 	    (emit && set_nonblocking(output.read_end, err) < 0))
 		return -1;
 
-	int error = start(program, options, data.read_end, result.write_end, output.write_end, &pid);
-	if (error)
-		return err_sys(err, error, "starting an unpack worker (%s)", program);
-	*out = (struct worker_child){ pid, data.write_end, result.read_end, output.read_end };
+	const struct zygote_order order = {
+		.format = options->format,
+		.emit = emit,
+		.unpack = options->unpack,
+		.bottom = options->bottom,
+		.fds = {
+			[WORKER_DATA_FD] = data.read_end,
+			[WORKER_RESULT_FD] = result.write_end,
+			[WORKER_OUTPUT_FD] = output.write_end,
+			[WORKER_ROOT_FD] = root,
+		},
+	};
+	if (zygote_fork(zygote, &order, ended, arg, out, err) < 0)
+		return -1;
+	*pipes = (struct worker_pipes){ data.write_end, result.read_end, output.read_end };
 	data.write_end = result.read_end = output.read_end = -1;
 	return 0;
 }

@@ -1,9 +1,7 @@
 /* The child's work when it unpacks: this thread inflates, a second one hashes and writes. */
 #include "unpack/worker_private.h"
 
-#include <malloc.h>
 #include <pthread.h>
-#include <sys/stat.h>
 
 #include "base/mem.h"
 #include "unpack/jail.h"
@@ -11,13 +9,13 @@
 #include "unpack/ring.h"
 
 /* Large enough that handing one over costs nothing, few enough that a worker stays small. */
-#define BLOCK_BYTES (512 * KIB)
+#define BLOCK_BYTES (128 * KIB)
 #define BLOCKS 8
 /* libarchive and the writer keep little there. */
 #define STACK_BYTES (512 * KIB)
 
 struct unpack {
-	const struct worker_options *options;
+	const struct zygote_order *order;
 	int root_fd;
 	struct ring *ring;
 	struct inflate *inflate;
@@ -60,7 +58,7 @@ static int put(void *arg, const void *bytes, size_t len, struct err *err)
 {
 	struct unpack *u = arg;
 
-	if (u->options->format == INFLATE_PLAIN)
+	if (u->order->format == INFLATE_PLAIN)
 		return copy_in(u, bytes, len, err);
 	ring_put(u->ring, len);
 	return aim(u, err);
@@ -87,7 +85,7 @@ static void *write_files(void *arg)
 	struct err err = { 0 };
 
 	(void)pthread_barrier_wait(&u->started);
-	int result = layer_apply(u->root_fd, u->options->bottom, take, u, u->deferred, &err);
+	int result = layer_apply(u->root_fd, u->order->bottom, take, u, u->deferred, &err);
 
 	ring_close(u->ring, result < 0 ? &err : NULL);
 	return NULL;
@@ -110,32 +108,27 @@ static int start_writer(struct unpack *u, struct err *err)
 	return 0;
 }
 
-static int enter_jail(struct unpack *u, pid_t parent, struct err *err)
+static int enter_jail(struct unpack *u, const struct jail *jail, struct err *err)
 {
 	static const int keep[] = { WORKER_DATA_FD, WORKER_RESULT_FD, WORKER_ROOT_FD };
 
 	u->root_fd = WORKER_ROOT_FD;
-	if (jail_confine(keep, ARRAY_LEN(keep), &u->root_fd, err) < 0 || worker_check_parent(parent, err) < 0)
+	if (jail_confine(jail, keep, ARRAY_LEN(keep), &u->root_fd, err) < 0)
 		return -1;
 	return start_writer(u, err) < 0 || jail_seal(err) < 0 ? -1 : 0;
 }
 
-int worker_unpack(const struct worker_options *options, pid_t parent, struct deferred *deferred,
+int worker_unpack(const struct zygote_order *order, const struct jail *jail, struct deferred *deferred,
 		  struct worker_result *out, struct err *err)
 {
 	static struct unpack u; /* the second thread's, as long as there is one */
 
-	u = (struct unpack){ .options = options, .deferred = deferred, .result = out };
-	if (inflate_new(options->format, &u.inflate, err) < 0)
+	u = (struct unpack){ .order = order, .deferred = deferred, .result = out };
+	if (inflate_new(order->format, &u.inflate, err) < 0)
 		return -1;
-	(void)umask(0);
-	/* One heap for both threads: a second one would take 64 MiB of address space. */
-	(void)mallopt(M_ARENA_MAX, 1);
 	u.hash = sha256_new();
-	worker_warm_up(u.hash);
-	layer_warm_up();
 	u.ring = ring_new(BLOCKS, BLOCK_BYTES);
-	if (enter_jail(&u, parent, err) < 0)
+	if (enter_jail(&u, jail, err) < 0)
 		return -1;
 
 	int result = aim(&u, err) < 0 ? -1 : worker_inflate(u.inflate, put, &u, err);

@@ -13,7 +13,7 @@ from lab import images
 
 BUILD = Path(os.environ.get("BERTH_BUILD", Path(__file__).resolve().parents[2]))
 DRIVER = BUILD / "tests/component/driver_store"
-BERTH = BUILD / "berth"
+BERTH = Path(os.environ.get("BERTH") or BUILD / "berth")
 NO_BOOT = "00000000-0000-0000-0000-000000000000"
 
 

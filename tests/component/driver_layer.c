@@ -15,6 +15,7 @@
 #define PIECE_BYTES (1 * MIB)
 
 struct driver {
+	struct zygote *zygote;
 	struct worker *worker;
 	int fd;
 	char *piece;
@@ -84,7 +85,8 @@ static int unpack(struct driver *d, const char *directory, bool bottom)
 	if (root_fd < 0 || d->fd < 0)
 		return err_set(&d->err, ERR_FAILED, "cannot open the layer or the directory");
 	if (detect(d, &options) < 0 || loop_new(&loop, &d->err) < 0 ||
-	    worker_start(loop, &options, on_event, d, &d->worker, &d->err) < 0)
+	    zygote_start(loop, &d->zygote, &d->err) < 0 ||
+	    worker_start(d->zygote, &options, on_event, d, &d->worker, &d->err) < 0)
 		return -1;
 	d->state = 1;
 	on_event(d);
@@ -118,7 +120,7 @@ int main(int argc, char **argv)
 	CLEANUP(json_freep) struct json *answer = json_new_object();
 	char hex[SHA256_HEX_SIZE];
 
-	if (streq(argv[0], WORKER_ARGV0))
+	if (streq(argv[0], ZYGOTE_ARGV0))
 		return worker_main(argc, argv);
 	if (argc < 3)
 		return 2;
@@ -139,6 +141,7 @@ int main(int argc, char **argv)
 	CLEANUP(freep) char *text = json_print(answer, false);
 	(void)puts(text);
 	worker_free(d.worker);
+	zygote_free(d.zygote);
 	free(d.piece);
 	return result < 0;
 }

@@ -1,6 +1,7 @@
 """A world for tests that interrupt: an engine and a registry behind taps, and what must be true afterwards."""
 
 import collections
+import itertools
 import json
 import os
 import random
@@ -163,17 +164,27 @@ class Sampler:
         self.counts = collections.defaultdict(collections.Counter)
 
     def choose(self, steps_by_phase, wanted):
-        """So many (phase, step, delay) of each phase in `wanted`: {phase: number}.
+        """(phase, step, delay) of each phase in `wanted`, {phase: hits}, until there were so many.
 
-        At the step itself first, which then is not forwarded; when there are too few, some time after.
+        At the step itself first, which then is not forwarded; when there are too few, some time
+        after. No two runs are alike: after a miss comes the first step of the phase, which all have.
         """
         for phase, number in wanted.items():
             steps = steps_by_phase.get(phase, [])
             assert steps, f"no step of phase {phase}"
             held = self.random.sample(steps, min(len(steps), (number + 1) // 2))
-            yield from ((phase, step, 0) for step in held)
-            for _ in range(number - len(held)):
-                yield phase, self.random.choice(steps), self.random.uniform(0, 0.04)
+            later = itertools.repeat(None)
+            moments = itertools.chain(
+                ((phase, step, 0) for step in held),
+                ((phase, self.random.choice(steps), self.random.uniform(0, 0.04)) for _ in later),
+            )
+            count, again = self.counts[phase], None
+            while count["hit"] < number:
+                before = count["hit"]
+                yield again or next(moments)
+                missed = count["hit"] == before
+                assert not (missed and again), f"phase {phase} never came again"
+                again = (phase, steps[0], 0) if missed else None
 
     def print(self):
         print(f"\n{self.name}: seed {SEED}\n  {'phase':<10}{'moments':>8}{'hit':>6}{'recovered':>11}")

@@ -30,8 +30,8 @@ MISSING = {
 }
 
 # The calls that come before the first byte, in order.
-CALLS = ["(connects)", "Plugins", "List", "Create", "Stat"]
-REFUSED = [(call, status) for call in CALLS[1:] for status in (UNIMPLEMENTED, PERMISSION_DENIED)]
+CALLS = ["Plugins", "List", "Create", "Stat"]
+REFUSED = [(call, status) for call in CALLS for status in (UNIMPLEMENTED, PERMISSION_DENIED)]
 
 
 def served_by_load(engine, reference, result, why):

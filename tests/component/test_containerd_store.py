@@ -251,7 +251,7 @@ def test_up_completes_the_image_once_the_app_is_ready(ns, registry, engine, back
     command = [BERTH, "up", reference, "--name", "app", "-p", "8099:3000", "--backfill", backfill, "--health-listen"]
     command += ["127.0.0.1:8642", "--docker-host", f"unix://{engine.socket}", "--state-dir", ns.run_dir / "state"]
     command += ["--containerd-socket", engine.containerd_socket, "--run-dir", ns.run_dir / "berth"]
-    log = ns.run_dir / f"up-{backfill}.log"
+    log, image = ns.run_dir / f"up-{backfill}.log", images.get("quickstart:v1")
     with open(log, "w") as out:
         process = ns.run(command, stdout=out, stderr=out)
     wait_for("ready", lambda: "app is ready" in log.read_text(), 60)
@@ -261,10 +261,11 @@ def test_up_completes_the_image_once_the_app_is_ready(ns, registry, engine, back
         assert log.read_text().index("is ready") < log.read_text().index("backfilled")
         engine.docker("save", "-o", ns.run_dir / "saved.tar", reference)
     else:
-        time.sleep(2)
+        time.sleep(2)  # longer than it would take
         assert "backfilled" not in log.read_text()
+    assert layer_blobs(image) & blobs(engine) == (layer_blobs(image) if backfill == "after" else set())
     assert process.poll() is None
     process.terminate()
     assert process.wait(30) == 0
     engine.docker("rm", "-f", "app")
-    nothing_more_than(engine, images.get("quickstart:v1"))
+    nothing_more_than(engine, image)

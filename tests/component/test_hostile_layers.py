@@ -35,7 +35,8 @@ VICTIM = "/tmp/berth-victim"
 MIB = 1 << 20
 
 
-KINDS = ("docker20", "docker26c")  # one that unpacks by itself, one whose layers berth unpacks
+# One that unpacks by itself, one whose layers berth unpacks.
+KINDS = ("docker20", "docker26c", "own", "ownc")
 
 
 def pytest_generate_tests(metafunc):

@@ -47,9 +47,10 @@ static int out_fd; /* the one descriptor that is kept */
 
 static void run_and_exit(void (*attempt)(void))
 {
+	const struct jail jail = { .parent = getppid() };
 	struct err err = { 0 };
 
-	if (jail_enter(&out_fd, 1, &err) < 0) {
+	if (jail_enter(&jail, &out_fd, 1, &err) < 0) {
 		(void)!write(out_fd, err.msg, strlen(err.msg));
 		_exit(NO_JAIL);
 	}
@@ -96,7 +97,7 @@ static void try_clone3(void) { call(SYS_clone3); }
 static void try_exec(void) { (void)execve("/bin/true", no_strings, no_strings); }
 static void try_ptrace(void) { (void)ptrace(PTRACE_TRACEME, 0, NULL, NULL); }
 static void try_process_vm(void) { call(SYS_process_vm_readv); }
-static void try_kill(void) { (void)kill(getppid(), 0); }
+static void try_kill(void) { (void)kill(1, 0); }
 static void try_tgkill(void) { call(SYS_tgkill); }
 static void try_setuid(void) { (void)!setuid(0); }
 static void try_unshare(void) { (void)unshare(CLONE_NEWUSER); }

@@ -110,14 +110,17 @@ static int run_worker(int root_fd, const struct hostile_order *order, struct err
 	struct worker_options options = { .format = INFLATE_PLAIN, .unpack = true, .root_fd = root_fd };
 	struct worker_result result;
 	struct worker *w;
+	struct zygote *zygote;
 	struct loop *loop;
 
-	if (loop_new(&loop, err) < 0 || worker_start(loop, &options, on_event, NULL, &w, err) < 0)
+	if (loop_new(&loop, err) < 0 || zygote_start(loop, &zygote, err) < 0 ||
+	    worker_start(zygote, &options, on_event, NULL, &w, err) < 0)
 		return -1;
 	ssize_t n = worker_feed(w, order, sizeof *order, err);
 	worker_end_input(w);
 	int status = n < 0 || loop_wait(loop, has_ended, w, -1, err) < 0 ? -1 : worker_result(w, &result, err);
 	worker_free(w);
+	zygote_free(zygote);
 	loop_free(loop);
 	return status;
 }
@@ -174,7 +177,7 @@ static void test_attempts_get_nowhere(void **state)
 /* One that is allowed here is allowed by intent. */
 static const long allowed[] = {
 	SYS_brk, SYS_clock_gettime, SYS_close, SYS_exit, SYS_exit_group, SYS_fchmod, SYS_fchmodat, SYS_fchown,
-	SYS_fchownat, SYS_fsetxattr, SYS_ftruncate, SYS_futex, SYS_getdents64, SYS_getppid, SYS_getrandom, SYS_linkat,
+	SYS_fchownat, SYS_fsetxattr, SYS_ftruncate, SYS_futex, SYS_getdents64, SYS_getrandom, SYS_linkat,
 	SYS_lseek, SYS_madvise, SYS_mkdirat, SYS_mknodat, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap,
 	SYS_newfstatat, SYS_openat2, SYS_pwrite64, SYS_read, SYS_readlinkat, SYS_restart_syscall, SYS_rt_sigprocmask,
 	SYS_rt_sigreturn, SYS_sigaltstack, SYS_symlinkat, SYS_unlinkat, SYS_utimensat, SYS_write,
@@ -208,7 +211,8 @@ static const struct {
 	const char *name;
 	long number;
 } needed[] = {
-	{ "open_tree", SYS_open_tree }, { "unshare", SYS_unshare },
+	{ "open_tree", SYS_open_tree }, { "fsopen", SYS_fsopen },
+	{ "fsconfig", SYS_fsconfig }, { "fsmount", SYS_fsmount }, { "unshare", SYS_unshare },
 	{ "mount", SYS_mount }, { "move_mount", SYS_move_mount },
 	{ "pivot_root", SYS_pivot_root }, { "umount2", SYS_umount2 },
 	{ "setgroups", SYS_setgroups }, { "setresgid", SYS_setresgid },
@@ -280,7 +284,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_without_a_whole_jail_nothing_is_unpacked),
 	};
 
-	if (streq(argv[0], WORKER_ARGV0))
+	if (streq(argv[0], ZYGOTE_ARGV0))
 		return worker_main(argc, argv);
 	if (!may_have_a_jail() && !getenv("BERTH_TESTS_MUST_RUN")) {
 		(void)puts("no namespaces without privileges: there is no jail to test");

@@ -11,7 +11,7 @@ ZSTD_UNKNOWN = {"docker20"}
 
 # odd image: the kinds that refuse it, though others do not
 DISPUTED = {
-    "odd:duplicates": {"docker20", "docker26", "docker28", "podman"},
+    "odd:duplicates": {"docker20", "docker26", "docker28", "own", "podman"},
     "odd:gzip-header": {"podman"},
 }
 

@@ -8,6 +8,7 @@ import time
 import pytest
 from lab import Engine, Registry, images
 from service import Berth, request
+from tap import wait_until
 
 PORTS = ("-p", "80:3000")
 QUICK = ("--probe-interval", "200ms")
@@ -85,9 +86,8 @@ def test_a_published_port_that_docker_proxy_accepts_does_not_fool_the_probe(up, 
 
 def test_an_http_error_is_not_ready_and_named(up):
     service = up("v1", "--probe", "http://:3000/no-such-page")
-    time.sleep(3)
-    code, said = service.health()
-    assert code == 503 and "404" in said["reason"]
+    said = wait_until(lambda: (now := service.health()) and "404" in now[1]["reason"] and now, 30)
+    assert said[0] == 503
 
 
 def test_ready_timeout_shows_the_last_log_lines_and_the_reason(up):

@@ -33,7 +33,7 @@ static void put_record(uint32_t kind, const char *message)
 	(void)!write(WORKER_RESULT_FD, &record, sizeof record);
 }
 
-static int misbehave(char how)
+static int misbehave(char how, const struct jail *jail)
 {
 	static const int keep[] = { WORKER_DATA_FD, WORKER_RESULT_FD };
 	struct worker_record endless = { .magic = WORKER_RECORD_MAGIC, .kind = ERR_REFUSED };
@@ -41,12 +41,16 @@ static int misbehave(char how)
 
 	switch (how) {
 	case 'o': /* breaks out, as far as it gets */
-		if (jail_enter(keep, 2, &err) == 0)
+		if (jail_enter(jail, keep, 2, &err) == 0)
 			(void)open("/etc/passwd", O_RDONLY);
 		return 0;
 	case 'k':
 		(void)raise(SIGKILL);
 		return 0;
+	case 'z':
+		(void)kill(getppid(), SIGKILL);
+		for (;;)
+			(void)pause();
 	case 'x':
 		return 3;
 	case 'g':
@@ -80,19 +84,22 @@ static int misbehave(char how)
 	}
 }
 
-static int be_a_worker(int argc, char **argv)
+static void be_a_worker(const struct zygote_order *order, const struct jail *jail)
 {
 	char how;
 
 	if (read(WORKER_DATA_FD, &how, 1) != 1)
-		return 98;
-	return how == 'w' ? worker_main(argc, argv) : misbehave(how);
+		_exit(98);
+	if (how == 'w')
+		worker_run(order, jail);
+	_exit(misbehave(how, jail));
 }
 
 /* The parent's side. */
 
 struct run {
 	struct loop *loop;
+	struct zygote *zygote;
 	struct worker *worker;
 	const char *bytes;
 	size_t len, at;
@@ -165,13 +172,15 @@ static void run_worker(struct run *r, enum inflate_format format)
 	assert_int_equal(loop_new(&r->loop, &err), 0);
 	size_t before = open_descriptors();
 	const struct worker_options options = { .format = format, .emit = r->emitted != NULL };
-	assert_int_equal(worker_start(r->loop, &options, on_event, r, &r->worker, &err), 0);
+	assert_int_equal(zygote_start(r->loop, &r->zygote, &err), 0);
+	assert_int_equal(worker_start(r->zygote, &options, on_event, r, &r->worker, &err), 0);
 	on_event(r);
 	if (r->later)
 		(void)loop_timer_start(r->loop, 3000, r->later, r); /* gone when it has run */
 	if (loop_wait(r->loop, is_over, r, clock_mono_ms() + 60000, &err) < 0)
 		fail_msg("%s", err.msg);
 	worker_free(r->worker);
+	zygote_free(r->zygote);
 	assert_int_equal(open_descriptors(), before);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_int_equal(errno, ECHILD);
@@ -273,6 +282,7 @@ static const struct {
 	{ "an empty layer", B("w"), ERR_REFUSED, "gzip: truncated", false },
 	{ "a forbidden call", B("o"), ERR_FAILED, "the worker was killed by SIGSYS", false },
 	{ "killed", B("k"), ERR_FAILED, "the worker was killed by SIGKILL", false },
+	{ "killed with the zygote", B("z"), ERR_FAILED, "the worker was killed by SIGKILL", false },
 	{ "silent", B("x"), ERR_FAILED, "without an answer (exit status 3)", false },
 	{ "garbage", B("g"), ERR_PROTOCOL, "malformed", false },
 	{ "escape sequences", B("e"), ERR_REFUSED, "gzip: ?[2J??? red?lines", false },
@@ -335,32 +345,71 @@ static void ignore_event(void *arg)
 
 static void test_freeing_a_running_worker_ends_it(void **state)
 {
+	struct zygote *zygote;
 	struct loop *loop;
 	struct worker *w;
 	struct err err = { 0 };
 
 	(void)state;
 	assert_int_equal(loop_new(&loop, &err), 0);
-	assert_int_equal(worker_start(loop, &(struct worker_options){ .format = INFLATE_GZIP }, ignore_event, NULL, &w, &err), 0);
+	assert_int_equal(zygote_start(loop, &zygote, &err), 0);
+	const struct worker_options options = { .format = INFLATE_GZIP };
+	assert_int_equal(worker_start(zygote, &options, ignore_event, NULL, &w, &err), 0);
 	assert_int_equal(worker_feed(w, "h", 1, &err), 1);
 	worker_free(w);
+	zygote_free(zygote);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	loop_free(loop);
+}
+
+static bool has_ended(void *arg)
+{
+	struct worker_result result;
+	struct err err;
+
+	return worker_result(arg, &result, &err) != 1;
+}
+
+/* What the one that is waited for keeps from the loop comes to the others all the same. */
+static void test_freeing_one_does_not_silence_another(void **state)
+{
+	const struct worker_options options = { .format = INFLATE_GZIP };
+	struct zygote *zygote;
+	struct loop *loop;
+	struct worker *freed, *other;
+	struct worker_result result;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(loop_new(&loop, &err), 0);
+	assert_int_equal(zygote_start(loop, &zygote, &err), 0);
+	assert_int_equal(worker_start(zygote, &options, ignore_event, NULL, &freed, &err), 0);
+	assert_int_equal(worker_start(zygote, &options, ignore_event, NULL, &other, &err), 0);
+	assert_int_equal(worker_feed(freed, "h", 1, &err), 1);
+	assert_int_equal(worker_feed(other, "x", 1, &err), 1);
+	(void)usleep(200000); /* time for the other to end first; it need not */
+	worker_free(freed);
+	assert_int_equal(loop_wait(loop, has_ended, other, clock_mono_ms() + 60000, &err), 0);
+	assert_int_equal(worker_result(other, &result, &err), -1);
+	assert_non_null(strstr(err.msg, "exit status 3"));
+	worker_free(other);
+	zygote_free(zygote);
 	loop_free(loop);
 }
 
 static void test_a_program_that_is_not_there(void **state)
 {
+	struct zygote *zygote = NULL;
 	struct loop *loop;
-	struct worker *w = NULL;
 	struct err err = { 0 };
 
 	(void)state;
 	assert_int_equal(loop_new(&loop, &err), 0);
-	worker_program = "/nonexistent";
-	assert_int_equal(worker_start(loop, &(struct worker_options){ .format = INFLATE_GZIP }, ignore_event, NULL, &w, &err), -1);
-	worker_program = "/proc/self/exe";
+	zygote_program = "/nonexistent";
+	assert_int_equal(zygote_start(loop, &zygote, &err), -1);
+	zygote_program = "/proc/self/exe";
 	assert_int_equal(err.kind, ERR_SYSTEM);
-	assert_null(w);
+	assert_null(zygote);
 	loop_free(loop);
 }
 
@@ -375,11 +424,12 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_a_worker_that_dies_while_fed),
 		cmocka_unit_test(test_a_worker_that_hangs_is_killed),
 		cmocka_unit_test(test_freeing_a_running_worker_ends_it),
+		cmocka_unit_test(test_freeing_one_does_not_silence_another),
 		cmocka_unit_test(test_a_program_that_is_not_there),
 	};
 
-	if (streq(argv[0], WORKER_ARGV0))
-		return be_a_worker(argc, argv);
+	if (streq(argv[0], ZYGOTE_ARGV0))
+		return worker_main_running(argc, argv, be_a_worker);
 	(void)alarm(120); /* a test that hangs has failed */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

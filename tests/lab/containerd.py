@@ -17,7 +17,7 @@ class Containerd:
     def __init__(self, socket, namespace="moby", snapshotter="overlayfs"):
         self.snapshotter = snapshotter
         self._metadata = (("containerd-namespace", namespace),)
-        # Of its own: channels to one address share a connection, also when who listens there has died.
+        # Of its own: channels to one address share a connection, even to who has died there.
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
         self._channel = grpc.insecure_channel(f"unix://{socket}", options=options)
 
@@ -69,7 +69,7 @@ class Containerd:
         """The directories that make up a committed snapshot, lowest first."""
         key, about = f"lab-{chain}", {1: self.snapshotter}
         mounts = self._call("snapshots", "View", encode(about | {2: key, 3: chain}))[0]
-        with contextlib.suppress(grpc.RpcError):  # without a lease it may have been collected by now
+        with contextlib.suppress(grpc.RpcError):  # it had no lease: it may have been collected
             self._call("snapshots", "Remove", encode(about | {2: key}))
         mount = decode(mounts[1][0])
         if mount[1][0] == b"bind":

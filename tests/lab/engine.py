@@ -26,6 +26,10 @@ KINDS = {
     "docker28c": ("sid", True, "dockerd"),
     "podman": (None, False, "podman"),
 }
+# A Docker of one's own: its programs, static, come before the machine's, which has what they lack.
+OWN_DIR = os.environ.get("BERTH_ENGINE_DIR")
+if OWN_DIR:
+    KINDS |= {"own": (None, False, "dockerd"), "ownc": (None, True, "dockerd")}
 
 VPC = ("10.77.0.0/24",)
 START_TIMEOUT_S = 40
@@ -174,6 +178,8 @@ class Engine:
 
     def _env(self):
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+        if self.kind.startswith("own"):
+            env["PATH"] = f"{OWN_DIR}:{env['PATH']}"
         if self.program == "podman":
             env["CONTAINERS_CONF"] = str(self.run_dir / "containers.conf")
             env["CONTAINERS_REGISTRIES_CONF"] = str(self.run_dir / "registries.conf")

@@ -237,6 +237,45 @@ static void test_skipped_layers_are_named_and_left_out(void **state)
 	buf_free(&m.tar);
 }
 
+/* "name type\n" of each header of an archive whose entries have no bytes, up to `end`. */
+static char *types(const struct buf *tar, size_t end)
+{
+	struct buf text = BUF_INIT(64 * KIB);
+	struct err err;
+
+	for (size_t at = 0; at < end; at += TAR_BLOCK_BYTES)
+		assert_int_equal(buf_printf(&text, &err, "%.100s %c\n", tar->data + at, tar->data[at + 156]), 0);
+	return text.data;
+}
+
+/* A layer that comes twice has two: each is opened for itself. */
+static void test_fifos_come_before_what_names_them(void **state)
+{
+	static const bool skip[] = { false, true, false, false };
+	struct buf tar = BUF_INIT(64 * KIB);
+	struct load_archive *a;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(load_archive_new_fifos(&image, skip, "me", &a, &err), 0);
+	assert_int_equal(load_archive_wants(a), -1);
+	read_some(a, &tar, 4096);
+	assert_false(load_archive_at_end(a));
+	assert_int_equal(tar.len, 3 * TAR_BLOCK_BYTES);
+	CLEANUP(freep) char *before = types(&tar, tar.len);
+	assert_string_equal(before, "me.0 6\nme.2 6\nme.3 6\n");
+	assert_int_equal(load_archive_finish(a, &err), 0);
+	while (!load_archive_at_end(a))
+		read_some(a, &tar, 4096);
+	CLEANUP(freep) char *list = listing(&tar);
+	assert_non_null(strstr(list, "me.3 0\n" CONFIG ".json 6\nmanifest.json "));
+	assert_entry(&tar, "manifest.json",
+		     "[{\"Config\":\"" CONFIG ".json\",\"RepoTags\":[\"docker.io/library/debian:12\"],\"Layers\":["
+		     "\"me.0\",\"me.1\",\"me.2\",\"me.3\"]}]");
+	load_archive_free(a);
+	buf_free(&tar);
+}
+
 static void test_all_layers_skipped(void **state)
 {
 	static const bool skip[] = { true, true, true, true };
@@ -310,6 +349,7 @@ int main(void)
 		cmocka_unit_test(test_bytes_arrive_as_they_were_put),
 		cmocka_unit_test(test_nothing_names_an_image_before_the_end),
 		cmocka_unit_test(test_skipped_layers_are_named_and_left_out),
+		cmocka_unit_test(test_fifos_come_before_what_names_them),
 		cmocka_unit_test(test_all_layers_skipped),
 		cmocka_unit_test(test_by_digest_only_there_is_no_tag),
 		cmocka_unit_test(test_many_empty_layers),

@@ -58,6 +58,20 @@ static void test_fixed_fields(void **state)
 	assert_int_equal(told, sum);
 }
 
+static void test_fifo(void **state)
+{
+	uint8_t file[TAR_BLOCK_BYTES], h[TAR_BLOCK_BYTES];
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(tar_header("x", 0, file, &err), 0);
+	assert_int_equal(tar_fifo_header("x", h, &err), 0);
+	assert_memory_equal(h + 100, "0000600\0", 8);
+	assert_memory_equal(h + 156, "6\0", 2);
+	assert_memory_equal(h + 108, file + 108, 148 - 108);
+	assert_int_equal(tar_fifo_header("", h, &err), -1);
+}
+
 static void test_refusals(void **state)
 {
 	uint8_t h[TAR_BLOCK_BYTES] = { 1 };
@@ -78,6 +92,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_fixed_fields),
+		cmocka_unit_test(test_fifo),
 		cmocka_unit_test(test_refusals),
 	};
 
