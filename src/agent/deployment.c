@@ -192,9 +192,6 @@ bool deployment_is_wanted(const struct deployment *d)
 
 static int adopt(struct deployment *d, const struct container_state *state, struct err *err)
 {
-	(void)snprintf(d->snapshot.digest, sizeof d->snapshot.digest, "%s", state->label_digest ?: "");
-	if (state->label_image)
-		(void)snprintf(d->snapshot.image, sizeof d->snapshot.image, "%s", state->label_image);
 	log_notice("%s %s", state->running ? "adopting the running container" : "starting the container", d->name);
 	return state->running ? 0 : generation_start(d, err);
 }

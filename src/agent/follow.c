@@ -147,11 +147,15 @@ static int meet(struct follow *f, const struct container_state *state, struct er
 	if (streq(f->id, state->id))
 		return 0;
 	probe_clear(&f->probe);
-	if (generation_probe(d, state, others || d->served, &f->probe, err) < 0)
+	/* --probe is for what these options make; another container has its own. */
+	bool own = others || d->served || !generation_is_same(d, state);
+	if (generation_probe(d, state, own, &f->probe, err) < 0)
 		return -1;
 	CLEANUP(freep) char *text = probe_text(&f->probe);
 	log_info("probe: %s", text);
 	memcpy(f->id, state->id, sizeof f->id);
+	(void)snprintf(s->image, sizeof s->image, "%s", state->label_image ?: d->image);
+	(void)snprintf(s->digest, sizeof s->digest, "%s", state->label_digest ?: "");
 	if (!others)
 		return 0;
 	log_notice("another container is %s now: %s", d->name, state->label_digest ?: state->id);
@@ -159,8 +163,6 @@ static int meet(struct follow *f, const struct container_state *state, struct er
 		redeploy_stop(&d->redeploy);
 		deployment_note_wanted(d);
 	}
-	(void)snprintf(s->image, sizeof s->image, "%s", state->label_image ?: d->image);
-	(void)snprintf(s->digest, sizeof s->digest, "%s", state->label_digest ?: "");
 	f->died = false;
 	f->ran = state->running;
 	if (f->ready_by_ms >= 0)

@@ -23,7 +23,7 @@ int generation_look(struct deployment *d, const char *name, struct container_sta
 	return err_hint(err, "remove or rename it (`docker rename %s OTHER`), or choose another --name", name);
 }
 
-static bool same_configuration(const struct deployment *d, const struct container_state *s)
+bool generation_is_same(const struct deployment *d, const struct container_state *s)
 {
 	return streq(s->label_config, d->config_hash) && streq(s->label_image, d->image);
 }
@@ -49,7 +49,7 @@ int generation_find(struct deployment *d, enum generation_found *found, struct c
 	int result = generation_look(d, d->name, state, err);
 	if (result < 0)
 		return -1;
-	*found = result == 1 ? GENERATION_NONE : same_configuration(d, state) ? GENERATION_SAME : GENERATION_OTHER;
+	*found = result == 1 ? GENERATION_NONE : generation_is_same(d, state) ? GENERATION_SAME : GENERATION_OTHER;
 	return 0;
 }
 

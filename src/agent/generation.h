@@ -22,6 +22,9 @@ enum generation_found {
 int generation_find(struct deployment *d, enum generation_found *found, struct container_state *state,
 		    struct err *err) MUST_CHECK;
 
+/* Of this configuration and image. */
+bool generation_is_same(const struct deployment *d, const struct container_state *state);
+
 /* Drains and stops NAME-prev where generation_find() has seen it run. As long as --drain-timeout. */
 int generation_end_prev(struct deployment *d, struct err *err) MUST_CHECK;
 

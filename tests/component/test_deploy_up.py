@@ -64,11 +64,11 @@ def test_a_restart_leaves_alone_what_was_deployed_since(ns, docker, berth, regis
     service = berth.up(web, *PORTS)
     service.ready()
     other = images.push("webapp:v2", registry, "team/web", "other")
-    answer(deploy(berth, other, "-e", "ASKED=1"))
+    answer(deploy(berth, other, "-e", "ASKED=1", "--probe", "http://:3000/health"))
     first = container(docker)
     assert service.stop() == 0
     registry.kill()
-    service = berth.up(web, *PORTS)
+    service = berth.up(web, *PORTS, "--probe", "http://:3000/nothing")  # not for what others have made
     assert service.wait_health(200)["image"] == other
     service.wait_line("deployed since")
     time.sleep(0.5)
