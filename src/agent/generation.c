@@ -3,6 +3,9 @@
 #include "agent/route.h"
 #include "base/log.h"
 
+#define RENAME_ATTEMPTS 50
+#define RENAME_PAUSE_MS 100
+
 static bool is_ours(const struct deployment *d, const struct container_state *s)
 {
 	return s->label_name && streq(s->label_name, d->name);
@@ -126,20 +129,37 @@ int generation_candidate(struct deployment *d, const struct acquired *image, boo
 	return create(d, d->next, body, err) < 0 ? look_anew(err) : 0;
 }
 
+/*
+ * Docker renames a container in the network's books too, which fails ("sandbox … not found", 26.1) while a container that
+ * crashes is between two lives.
+ */
+int generation_rename(struct deployment *d, const char *from, const char *to, struct err *err)
+{
+	for (int i = 0; i < RENAME_ATTEMPTS; i++) {
+		if (container_rename(d->context->docker, from, to, err) == 0)
+			return 0;
+		if (!strstr(err->msg, "sandbox"))
+			return -1;
+		struct err why = *err;
+		if (loop_sleep(d->context->loop, RENAME_PAUSE_MS, err) < 0)
+			return -1;
+		*err = why;
+	}
+	return -1;
+}
+
 /* The order is what generation_mend() reads; the record of the generation before goes last of all that can wait. */
 static int move_names(struct deployment *d, bool back, bool has_old, struct err *err)
 {
-	struct docker *docker = d->context->docker;
-
 	if (back)
-		return container_rename(docker, d->name, d->next, err) < 0 ||
-				       container_rename(docker, d->prev, d->name, err) < 0 ||
-				       container_rename(docker, d->next, d->prev, err) < 0
+		return generation_rename(d, d->name, d->next, err) < 0 ||
+				       generation_rename(d, d->prev, d->name, err) < 0 ||
+				       generation_rename(d, d->next, d->prev, err) < 0
 			       ? -1
 			       : 0;
-	if (has_old && (generation_remove(d, d->prev, err) < 0 || container_rename(docker, d->name, d->prev, err) < 0))
+	if (has_old && (generation_remove(d, d->prev, err) < 0 || generation_rename(d, d->name, d->prev, err) < 0))
 		return -1;
-	return container_rename(docker, d->next, d->name, err);
+	return generation_rename(d, d->next, d->name, err);
 }
 
 int generation_promote(struct deployment *d, bool back, bool has_old, struct err *err)

@@ -22,4 +22,7 @@ int generation_remove(struct deployment *d, const char *name, struct err *err) M
 /* From what a death left to one truth: NAME serves or did, NAME-prev is the one before, and no NAME-next. */
 int generation_mend(struct deployment *d, struct err *err) MUST_CHECK;
 
+/* Also a container that is being restarted. */
+int generation_rename(struct deployment *d, const char *from, const char *to, struct err *err) MUST_CHECK;
+
 #endif

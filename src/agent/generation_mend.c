@@ -59,7 +59,7 @@ static bool served_before(const struct deployment *d, const struct trio *t)
 static int move_name(struct deployment *d, const char *from, const char *to, struct err *err)
 {
 	log_info("%s is %s now: an interrupted run had left it so", from, to);
-	return container_rename(d->context->docker, from, to, err);
+	return generation_rename(d, from, to, err);
 }
 
 static bool leads_to(const struct trio *t, bool has, const struct container_state *s)

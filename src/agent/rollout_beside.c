@@ -111,7 +111,7 @@ static int retire_old(struct rollout *r, struct err *err)
 	struct deployment *d = r->d;
 	size_t left = 0;
 
-	if (!r->old.running)
+	if (!r->old.running && !r->old.restarting)
 		return 0;
 	log_info("draining the old container");
 	if (route_drain(d, &r->old, &left, err) < 0)
