@@ -310,8 +310,8 @@ bool load_fifo_at_layer_start(const struct load_fifo *f)
 /* What the layer that dockerd reads takes. */
 static size_t take(struct load_fifo *f, const void *bytes, size_t len)
 {
-	if (f->unread)
-		return 0;
+	if (f->unread || f->is_full)
+		return 0; /* until the next tick: to ask at each event of others costs more */
 	if (f->left > (int64_t)TAIL_BYTES) {
 		int64_t now = f->left - (int64_t)TAIL_BYTES;
 		return write_some(f, bytes, (int64_t)len < now ? len : (size_t)now);
