@@ -13,6 +13,7 @@
 #define CONTAINERD_LONG_TIMEOUT_MS (10 * 60 * 1000)
 
 struct containerd;
+struct grpc_call;
 
 /* No traffic yet. */
 struct containerd *containerd_new(struct http *http, const char *socket, const char *namespace, const char *snapshotter);
@@ -66,6 +67,10 @@ void containerd_mount_clear(struct containerd_mount *m);
  */
 int containerd_prepare(struct containerd *c, const char *key, const char *parent, struct containerd_mount *out,
 		       struct err *err) MUST_CHECK;
+/* Its two halves: asks, without waiting; hears the answer, and frees the call (else grpc_cancel()). */
+int containerd_prepare_ask(struct containerd *c, const char *key, const char *parent, struct grpc_call **out,
+			   struct err *err) MUST_CHECK;
+int containerd_prepare_hear(struct grpc_call *call, struct containerd_mount *out, struct err *err) MUST_CHECK;
 /* Makes it immutable, as name. ERR_CONFLICT: name exists (key is as before). */
 int containerd_commit(struct containerd *c, const char *key, const char *name, struct err *err) MUST_CHECK;
 /* exists[i]: there is a snapshot names[i]; all are asked about at once. */

@@ -42,18 +42,31 @@ static int read_mount(const Ctd__PrepareSnapshotResponse *answer, struct contain
 	return 0;
 }
 
-int containerd_prepare(struct containerd *c, const char *key, const char *parent, struct containerd_mount *out,
-		       struct err *err)
+int containerd_prepare_ask(struct containerd *c, const char *key, const char *parent, struct grpc_call **out, struct err *err)
 {
-	CLEANUP(containerd_message_freep) ProtobufCMessage *m = NULL;
 	Ctd__PrepareSnapshotRequest req = CTD__PREPARE_SNAPSHOT_REQUEST__INIT;
 
 	req.snapshotter = c->snapshotter;
 	req.key = (char *)key;
 	req.parent = (char *)(parent ? parent : "");
-	if (containerd_call(c, &CALL(SNAPSHOTS "Prepare", req), &ctd__prepare_snapshot_response__descriptor, &m, err) < 0)
+	return containerd_ask(c, &CALL(SNAPSHOTS "Prepare", req), out, err);
+}
+
+int containerd_prepare_hear(struct grpc_call *call, struct containerd_mount *out, struct err *err)
+{
+	CLEANUP(containerd_message_freep) ProtobufCMessage *m = NULL;
+
+	if (containerd_hear(call, &ctd__prepare_snapshot_response__descriptor, &m, err) < 0)
 		return -1;
 	return read_mount((Ctd__PrepareSnapshotResponse *)m, out, err);
+}
+
+int containerd_prepare(struct containerd *c, const char *key, const char *parent, struct containerd_mount *out,
+		       struct err *err)
+{
+	struct grpc_call *call;
+
+	return containerd_prepare_ask(c, key, parent, &call, err) < 0 ? -1 : containerd_prepare_hear(call, out, err);
 }
 
 int containerd_commit(struct containerd *c, const char *key, const char *name, struct err *err)

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "engine/containerd_keep.h"
 #include "engine/docker_internal.h"
+#include "engine/grpc.h"
 #include "engine/holder.h"
 #include "engine/load_documents.h"
 #include "engine/staging.h"
@@ -27,6 +28,7 @@ struct store_session {
 	struct containerd_keeper *keeper; /* or NULL: the blobs are left out */
 	char *staging_key;
 	char *active; /* the snapshot that is being made, or NULL */
+	struct grpc_call *preparing; /* that one, or NULL: it is, or is not yet asked for */
 };
 
 static void containerd_image_id(struct docker *d, const struct store_image *image, char out[80])
@@ -190,6 +192,7 @@ static void containerd_end(struct store_session *s)
 {
 	struct err ignored;
 
+	grpc_cancel(s->preparing);
 	if (s->active && containerd_remove(s->c, s->active, &ignored) < 0)
 		err_clear(&ignored);
 	if (s->staging_key && containerd_remove(s->c, s->staging_key, &ignored) < 0)
@@ -241,16 +244,34 @@ static int commit_layer(struct store_session *s, const char *chain_id, struct er
 	return 0;
 }
 
+static int ask_layer(struct store_session *s, size_t i, struct err *err)
+{
+	s->active = xasprintf("%s-%zu", s->staging_key, i);
+	return containerd_prepare_ask(s->c, s->active, i ? s->image->layers[i - 1].chain_id : NULL, &s->preparing, err);
+}
+
+static int hear_layer(struct store_session *s, struct containerd_mount *mount, struct err *err)
+{
+	struct grpc_call *call = s->preparing;
+
+	s->preparing = NULL;
+	return containerd_prepare_hear(call, mount, err);
+}
+
+/* Meanwhile it is still being fetched or unpacked. */
+static int ask_next(struct store_session *s, size_t i, struct err *err)
+{
+	return i < s->image->n_layers ? ask_layer(s, i, err) : 0;
+}
+
 static int containerd_layer(struct store_session *s, size_t i, const struct store_inherit *inherit, size_t n_inherit,
 			    struct err *err)
 {
 	CLEANUP(containerd_mount_clear) struct containerd_mount mount = { 0 };
-	const char *parent = i ? s->image->layers[i - 1].chain_id : NULL;
 
-	s->active = xasprintf("%s-%zu", s->staging_key, i);
-	if (containerd_prepare(s->c, s->active, parent, &mount, err) < 0 ||
+	if ((!s->preparing && ask_layer(s, i, err) < 0) || hear_layer(s, &mount, err) < 0 ||
 	    staging_move(s->staging, i, inherit, n_inherit, &mount.lower, mount.upper, err) < 0 ||
-	    commit_layer(s, s->image->layers[i].chain_id, err) < 0)
+	    commit_layer(s, s->image->layers[i].chain_id, err) < 0 || ask_next(s, i + 1, err) < 0)
 		return err_wrap(err, "layer %zu of %zu", i + 1, s->image->n_layers);
 	return 0;
 }
