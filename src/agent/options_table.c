@@ -121,7 +121,7 @@ const struct option_row option_table[OPT__COUNT] = {
 	[OPT_BACKFILL] = { "backfill", "BERTH_BACKFILL", "WHEN", "auto", "auto|after|tee|no",
 		"with the containerd store: when the compressed layers, which docker save and push need, get there: "
 		"fetched again after the image can run, written as they arrive (slower to start), never, or whichever of "
-		"the first two suits its size",
+		"the first two is over sooner for who waits",
 		PULLS, OPTION_CHOICE, 0 },
 	[OPT_FAST_LOAD] = { "fast-load", "BERTH_FAST_LOAD", NULL, NULL, NULL,
 		"with the classic store of a Docker on this machine: let it register layers as they arrive, in a way that Docker "

@@ -221,7 +221,14 @@ int pull_image(struct context *c, const struct reference *ref, int64_t resolve_d
 	struct pulled pulled = { 0 };
 	struct pull_rest *left = NULL;
 
-	*j = (struct pull_job){ .context = c, .ref = ref, .progress = progress, .hooks = hooks, .login = { .context = c, .ref = ref } };
+	*j = (struct pull_job){
+		.context = c,
+		.ref = ref,
+		.progress = progress,
+		.hooks = hooks,
+		.login = { .context = c, .ref = ref },
+		.whole = !rest,
+	};
 	int result = run(j, resolve_deadline_ms, &pulled, err);
 	if (result == 0)
 		result = pull_rest_find(&j, &pulled, &left, err);

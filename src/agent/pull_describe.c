@@ -90,7 +90,8 @@ void pull_choose_keeping(struct pull_job *j)
 	for (size_t i = 0; i < j->image.parsed.n_layers; i++)
 		if (!j->skip[i])
 			sum += j->layers[i].size_bytes;
-	j->store_image.keep_blobs = streq(when, "tee") || (streq(when, "auto") && sum <= KEEP_AT_ONCE_MAX_BYTES);
+	j->store_image.keep_blobs = streq(when, "tee") ||
+				    (streq(when, "auto") && (j->whole || sum <= KEEP_AT_ONCE_MAX_BYTES));
 }
 
 /* A gzip stream of one member ends with its length; what cannot be a tar's is another member's. */

@@ -25,11 +25,12 @@ struct pull_job {
 	int (*lacks)(struct docker *d, const struct store_image *image, bool *lacks, struct err *err);
 	bool *skip;
 	bool no_hints; /* one was wrong */
+	bool whole;    /* who waits wants all of it, not only what runs */
 };
 
 /* Fills in names, layers, skip and store_image from the resolved image. */
 void pull_describe(struct pull_job *j);
-/* Whether blobs are kept on the way, as --backfill says and by the size of what is not skipped. */
+/* Whether blobs are kept on the way: as --backfill says, who waits for what, and by the size of what is not skipped. */
 void pull_choose_keeping(struct pull_job *j);
 /* Where the store takes inflated layers: asks for their sizes, so that the engine need not inflate again. */
 int pull_hint_sizes(struct pull_job *j, struct err *err) MUST_CHECK;

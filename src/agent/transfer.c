@@ -168,6 +168,7 @@ static int run(struct transfer *t, struct err *err)
 		return -1;
 	if (req->store->begin(c->docker, c->loop, req->image, req->skip, transfer_on_event, t, &t->session, err) < 0) {
 		t->result->incapable = err->kind == ERR_CONFIG && req->store->fallback;
+		t->result->engine_lacks = err->kind == ERR_NOT_FOUND;
 		return -1;
 	}
 	if (blob_set_start(req->registry, c->http, c->loop, req->resolved->parsed.layers, req->skip, t->n, on_blob, t,

@@ -28,8 +28,11 @@ static int land(struct transfer *t, size_t i, struct err *err)
 	const struct store *store = t->req->store;
 	struct lane *lane = &t->lanes[i];
 	const struct deferred *deferred = worker_deferred(lane->worker);
+	int root = -1;
 
-	if (deferred_apply(deferred, store->staging(t->session, i), err) < 0)
+	if (store->staging(t->session, i, &root, err) < 0)
+		return transfer_engine_failed(t, err);
+	if (deferred_apply(deferred, root, err) < 0)
 		return err_wrap(err, "layer %zu of %zu", i + 1, t->n);
 	inherit = list_inherited(deferred, &n_inherit);
 	int result = store->layer(t->session, i, inherit, n_inherit, err);

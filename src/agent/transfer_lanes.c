@@ -1,22 +1,28 @@
 /* What happens to the bytes of each layer: blob → worker, and → store where that is streamed to. */
 #include "agent/transfer_internal.h"
 
-/* 1: started, 0: too few bytes to see what they are, -1: failed. */
+/* 1: started, 0: too few bytes to see what they are, or no directory yet, -1: failed. */
 static int start_worker(struct transfer *t, size_t i)
 {
 	struct lane *lane = &t->lanes[i];
 	const void *bytes;
 	size_t len;
+	int root = -1;
 
 	blob_peek(t->blobs, i, &bytes, &len);
 	if (len < INFLATE_DETECT_BYTES && (int64_t)len < lane->left)
 		return 0;
+	if (t->req->store->parallel) {
+		int made = t->req->store->staging(t->session, i, &root, &t->err);
+		if (made <= 0)
+			return made < 0 ? transfer_engine_failed(t, &t->err) : 0;
+	}
 	const struct worker_options options = {
 		.format = inflate_detect(bytes, len),
 		.emit = lane->raw,
 		.unpack = t->req->store->parallel,
 		.bottom = i == 0,
-		.root_fd = t->req->store->parallel ? t->req->store->staging(t->session, i) : -1,
+		.root_fd = root,
 	};
 	if (worker_start(t->zygote, &options, transfer_on_event, t, &lane->worker, &t->err) < 0)
 		return -1;

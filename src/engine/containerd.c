@@ -21,6 +21,7 @@ void containerd_free(struct containerd *c)
 	free(c->namespace);
 	free(c->snapshotter);
 	free(c->lease);
+	free(c->root);
 	free(c);
 }
 
@@ -152,7 +153,37 @@ int containerd_ask_all(struct containerd *c, containerd_ask_fn *ask, const char 
 
 /* --- plugins --- */
 
-int containerd_root(struct containerd *c, char **out, struct err *err)
+static const char *root_of(const Ctd__Plugin *plugin)
+{
+	for (size_t i = 0; i < plugin->n_exports; i++)
+		if (streq(plugin->exports[i]->key, "root"))
+			return plugin->exports[i]->value;
+	return NULL;
+}
+
+static bool rebases(const Ctd__Plugin *plugin)
+{
+	for (size_t i = 0; i < plugin->n_capabilities; i++)
+		if (streq(plugin->capabilities[i], "rebase"))
+			return true;
+	return false;
+}
+
+int containerd_note_plugins(struct containerd *c, const Ctd__PluginsResponse *answer, struct err *err)
+{
+	for (size_t i = 0; i < answer->n_plugins; i++) {
+		const char *root = root_of(answer->plugins[i]);
+		if (!root)
+			continue;
+		free(c->root);
+		c->root = xasprintf("%s/snapshots", root);
+		c->rebases = rebases(answer->plugins[i]);
+		return 0;
+	}
+	return err_set(err, ERR_CONFIG, "containerd has no snapshotter %s with a directory", c->snapshotter);
+}
+
+int containerd_introspect(struct containerd *c, struct err *err)
 {
 	CLEANUP(containerd_message_freep) ProtobufCMessage *m = NULL;
 	CLEANUP(freep) char *filter = xasprintf("type==io.containerd.snapshotter.v1,id==%s", c->snapshotter);
@@ -162,14 +193,17 @@ int containerd_root(struct containerd *c, char **out, struct err *err)
 	req.filters = &filter;
 	if (containerd_call(c, &CALL("introspection.v1.Introspection/Plugins", req), &ctd__plugins_response__descriptor, &m, err) < 0)
 		return -1;
-	const Ctd__PluginsResponse *answer = (Ctd__PluginsResponse *)m;
-	for (size_t i = 0; i < answer->n_plugins; i++)
-		for (size_t k = 0; k < answer->plugins[i]->n_exports; k++)
-			if (streq(answer->plugins[i]->exports[k]->key, "root")) {
-				*out = xasprintf("%s/snapshots", answer->plugins[i]->exports[k]->value);
-				return 0;
-			}
-	return err_set(err, ERR_CONFIG, "containerd has no snapshotter %s with a directory", c->snapshotter);
+	return containerd_note_plugins(c, (Ctd__PluginsResponse *)m, err);
+}
+
+const char *containerd_root(const struct containerd *c)
+{
+	return c->root;
+}
+
+bool containerd_rebases(const struct containerd *c)
+{
+	return c->rebases;
 }
 
 /* --- leases --- */

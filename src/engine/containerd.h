@@ -13,16 +13,21 @@
 #define CONTAINERD_LONG_TIMEOUT_MS (10 * 60 * 1000)
 
 struct containerd;
+struct grpc_call;
+
+/* Says that something goes on. From the loop; must not wait. */
+typedef void containerd_event_fn(void *arg);
 
 /* No traffic yet. */
 struct containerd *containerd_new(struct http *http, const char *socket, const char *namespace, const char *snapshotter);
 void containerd_free(struct containerd *c); /* NULL is fine; what it made stays */
 
-/*
- * The directory in which the snapshotter keeps its snapshots, as containerd sees it; caller frees. ERR_CONFIG: there is
- * no such snapshotter.
- */
-int containerd_root(struct containerd *c, char **out, struct err *err) MUST_CHECK;
+/* What the snapshotter is; once, before the two below. ERR_CONFIG: there is no such snapshotter. */
+int containerd_introspect(struct containerd *c, struct err *err) MUST_CHECK;
+/* The directory in which it keeps its snapshots, as containerd sees it. */
+const char *containerd_root(const struct containerd *c);
+/* What was prepared upon nothing can be committed upon a parent (containerd 2.2, capability "rebase"). */
+bool containerd_rebases(const struct containerd *c);
 
 /*
  * Leases keep what the garbage collector would take. Each call made under containerd_use_lease() adds what it
@@ -66,8 +71,15 @@ void containerd_mount_clear(struct containerd_mount *m);
  */
 int containerd_prepare(struct containerd *c, const char *key, const char *parent, struct containerd_mount *out,
 		       struct err *err) MUST_CHECK;
-/* Makes it immutable, as name. ERR_CONFLICT: name exists (key is as before). */
-int containerd_commit(struct containerd *c, const char *key, const char *name, struct err *err) MUST_CHECK;
+/* Its two halves: asks, without waiting (event, or NULL: the call has ended); hears the answer, and frees the call (else grpc_cancel()). */
+int containerd_prepare_ask(struct containerd *c, const char *key, const char *parent, containerd_event_fn *event, void *arg,
+			     struct grpc_call **out, struct err *err) MUST_CHECK;
+int containerd_prepare_hear(struct grpc_call *call, struct containerd_mount *out, struct err *err) MUST_CHECK;
+/*
+ * Makes it immutable, as name; upon parent where that is not NULL (containerd_rebases(), and it was prepared upon nothing). Where name
+ * exists (somebody else made the same) that one comes under the lease, and key is removed. ERR_NOT_FOUND: no such parent.
+ */
+int containerd_commit(struct containerd *c, const char *key, const char *name, const char *parent, struct err *err) MUST_CHECK;
 /* exists[i]: there is a snapshot names[i]; all are asked about at once. */
 int containerd_exist(struct containerd *c, const char *const *names, size_t n, bool *exists, struct err *err) MUST_CHECK;
 /* How many files and directories containerd sees in an active snapshot, its root among them. */

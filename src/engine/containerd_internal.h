@@ -10,6 +10,8 @@ struct containerd {
 	struct grpc *grpc;
 	char *namespace, *snapshotter;
 	char *lease; /* or NULL */
+	char *root;  /* or NULL: containerd_introspect() has not been asked */
+	bool rebases;
 };
 
 /* One call. method: "snapshots.v1.Snapshots/Prepare". */
@@ -36,6 +38,11 @@ int containerd_call(struct containerd *c, const struct containerd_request *req, 
 		    ProtobufCMessage **answer, struct err *err) MUST_CHECK;
 /* A message for grpc_send(). */
 uint8_t *containerd_pack(const ProtobufCMessage *message);
+/* Of containerd_introspect() and containerd_commit(), what is on the wire. */
+int containerd_note_plugins(struct containerd *c, const Ctd__PluginsResponse *answer, struct err *err) MUST_CHECK;
+/* Its strings are borrowed. */
+Ctd__CommitSnapshotRequest containerd_commit_request(const struct containerd *c, const char *key, const char *name,
+						     const char *parent);
 
 /*
  * Asks about each of n names at once. found[i]: no error; else it was ERR_NOT_FOUND. found NULL: that is an error, too.

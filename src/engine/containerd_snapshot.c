@@ -42,29 +42,63 @@ static int read_mount(const Ctd__PrepareSnapshotResponse *answer, struct contain
 	return 0;
 }
 
-int containerd_prepare(struct containerd *c, const char *key, const char *parent, struct containerd_mount *out,
-		       struct err *err)
+int containerd_prepare_ask(struct containerd *c, const char *key, const char *parent, containerd_event_fn *event, void *arg,
+			     struct grpc_call **out, struct err *err)
 {
-	CLEANUP(containerd_message_freep) ProtobufCMessage *m = NULL;
 	Ctd__PrepareSnapshotRequest req = CTD__PREPARE_SNAPSHOT_REQUEST__INIT;
+	struct containerd_request call = CALL(SNAPSHOTS "Prepare", req);
 
+	call.event = event;
+	call.event_arg = arg;
 	req.snapshotter = c->snapshotter;
 	req.key = (char *)key;
 	req.parent = (char *)(parent ? parent : "");
-	if (containerd_call(c, &CALL(SNAPSHOTS "Prepare", req), &ctd__prepare_snapshot_response__descriptor, &m, err) < 0)
-		return -1;
+	return containerd_ask(c, &call, out, err) < 0 ? err_wrap(err, "containerd: Prepare") : 0;
+}
+
+int containerd_prepare_hear(struct grpc_call *call, struct containerd_mount *out, struct err *err)
+{
+	CLEANUP(containerd_message_freep) ProtobufCMessage *m = NULL;
+
+	if (containerd_hear(call, &ctd__prepare_snapshot_response__descriptor, &m, err) < 0)
+		return err_wrap(err, "containerd: Prepare");
 	return read_mount((Ctd__PrepareSnapshotResponse *)m, out, err);
 }
 
-int containerd_commit(struct containerd *c, const char *key, const char *name, struct err *err)
+int containerd_prepare(struct containerd *c, const char *key, const char *parent, struct containerd_mount *out,
+		       struct err *err)
+{
+	struct grpc_call *call;
+
+	if (containerd_prepare_ask(c, key, parent, NULL, NULL, &call, err) < 0)
+		return -1;
+	return containerd_prepare_hear(call, out, err);
+}
+
+Ctd__CommitSnapshotRequest containerd_commit_request(const struct containerd *c, const char *key, const char *name,
+						     const char *parent)
 {
 	Ctd__CommitSnapshotRequest req = CTD__COMMIT_SNAPSHOT_REQUEST__INIT;
 
 	req.snapshotter = c->snapshotter;
 	req.key = (char *)key;
 	req.name = (char *)name;
-	const struct containerd_request call = { .method = SNAPSHOTS "Commit", .message = &req.base, .timeout_ms = CONTAINERD_LONG_TIMEOUT_MS };
-	return containerd_call(c, &call, NULL, NULL, err);
+	req.parent = (char *)(parent ? parent : "");
+	return req;
+}
+
+int containerd_commit(struct containerd *c, const char *key, const char *name, const char *parent, struct err *err)
+{
+	Ctd__CommitSnapshotRequest req = containerd_commit_request(c, key, name, parent);
+	struct containerd_request call = CALL(SNAPSHOTS "Commit", req);
+
+	call.timeout_ms = CONTAINERD_LONG_TIMEOUT_MS;
+	if (containerd_call(c, &call, NULL, NULL, err) == 0)
+		return 0;
+	if (err->kind != ERR_CONFLICT)
+		return -1;
+	err_clear(err);
+	return containerd_lease_snapshot(c, name, err) < 0 ? -1 : containerd_remove(c, key, err);
 }
 
 /* Stat, Usage and Remove ask alike. */

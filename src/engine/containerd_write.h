@@ -9,11 +9,9 @@
 
 struct containerd_writer;
 
-/* Says that bytes will be taken again, or that it ended. From the loop; must not wait. */
-typedef void containerd_event_fn(void *arg);
-
 /*
- * Begins with the first bytes. total_bytes > 0. The blob comes under the current lease, as does what was written of it until then. ref: names the
+ * Begins with the first bytes. total_bytes > 0. The blob comes under the current lease, as does what was written of it until then. event:
+ * bytes will be taken again, or it ended. ref: names the
  * unfinished blob, one writer at a time.
  */
 struct containerd_writer *containerd_write_new(struct containerd *c, const char *ref, const char *digest, int64_t total_bytes,

@@ -24,29 +24,34 @@ static bool is_zstd(const void *bytes, size_t len)
 	return len >= sizeof magic && !memcmp(bytes, magic, sizeof magic);
 }
 
-int load_check_compression(const struct docker_info *info, const void *bytes, size_t len, struct err *err)
+int load_check_compression(const struct docker_info *info, const void *bytes, size_t len,
+			   struct err *err)
 {
-	if (info->store != DOCKER_STORE_CLASSIC || strtol(info->version, NULL, 10) >= DOCKER_ZSTD_MAJOR ||
-	    !is_zstd(bytes, len))
+	if (info->store != DOCKER_STORE_CLASSIC ||
+	    strtol(info->version, NULL, 10) >= DOCKER_ZSTD_MAJOR || !is_zstd(bytes, len))
 		return 0;
-	return err_set(err, ERR_REFUSED, "Docker %s cannot unpack zstd layers: needs %d.0 or newer", info->version,
-		       DOCKER_ZSTD_MAJOR);
+	return err_set(err, ERR_REFUSED, "Docker %s cannot unpack zstd layers: needs %d.0 or newer",
+		       info->version, DOCKER_ZSTD_MAJOR);
 }
 
 int load_explain(struct err *err)
 {
+	static const char hung[] = "a load that was interrupted can leave dockerd hanging: restart it",
+			  full[] = "make room below Docker's data directory, or give it a larger volume";
+
 	if (err->kind == ERR_TIMEOUT)
-		(void)err_hint(err, "a load that was interrupted can leave dockerd hanging: restart it"); /* moby#51623 */
+		(void)err_hint(err, hung); /* moby#51623 */
 	if (strstr(err->msg, "no space left on device"))
-		(void)err_hint(err, "make room below Docker's data directory, or give it a larger volume");
+		(void)err_hint(err, full);
 	return err_wrap(err, "Docker's load");
 }
 
 /*
- * Docker 28 says nothing of layers whose blobs it lacks. Nor need it: the ID is the digest of what names them, and
- * containerd has checked every document's digest.
+ * Docker 28 says nothing of layers whose blobs it lacks. Nor need it: the ID is the digest of what
+ * names them, and containerd has checked every document's digest.
  */
-static int check_inspect(const struct load_outcome *o, const char *ref, const char *id, struct err *err)
+static int check_inspect(const struct load_outcome *o, const char *ref, const char *id,
+			 struct err *err)
 {
 	CLEANUP(image_state_clear) struct image_state state = { 0 };
 
@@ -56,20 +61,25 @@ static int check_inspect(const struct load_outcome *o, const char *ref, const ch
 		return err_set(err, ERR_REFUSED, "Docker accepted the image, but has no %s", ref);
 	}
 	if (!streq(state.id, id))
-		return err_set(err, ERR_REFUSED, "%s is image %s in Docker, expected %s", ref, state.id, id);
+		return err_set(err, ERR_REFUSED, "%s is image %s in Docker, expected %s", ref,
+			       state.id, id);
 	if (!state.diff_ids.n && !o->layers_known)
 		return 0;
 	if (state.diff_ids.n != o->image->n_layers)
-		return err_set(err, ERR_REFUSED, "%s has %zu layers in Docker, expected %zu", ref, state.diff_ids.n,
-			       o->image->n_layers);
+		return err_set(err, ERR_REFUSED, "%s has %zu layers in Docker, expected %zu", ref,
+			       state.diff_ids.n, o->image->n_layers);
 	for (size_t i = 0; i < o->image->n_layers; i++)
 		if (!streq(state.diff_ids.v[i], o->image->layers[i].diff_id))
-			return err_set(err, ERR_REFUSED, "layer %zu of %s is %s in Docker, expected %s", i + 1, ref,
+			return err_set(err, ERR_REFUSED,
+				       "layer %zu of %s is %s in Docker, expected %s", i + 1, ref,
 				       state.diff_ids.v[i], o->image->layers[i].diff_id);
 	return 0;
 }
 
-/* Does the listing's entry say that all its content is there? Engines before API 1.48 list no others. */
+/*
+ * Does the listing's entry say that all its content is there? Engines before API 1.48 list no
+ * others.
+ */
 static bool is_whole(const struct load_outcome *o, const struct json *entry)
 {
 	const struct json *manifests = json_get(entry, "Manifests");
@@ -84,8 +94,9 @@ static bool is_whole(const struct load_outcome *o, const struct json *entry)
 }
 
 /*
- * The containerd store takes an image whose snapshots it has and whose blobs it lacks: the layers came from an
- * image that compressed them otherwise. It would run, but could be neither saved nor pushed.
+ * The containerd store takes an image whose snapshots it has and whose blobs it lacks: the layers
+ * came from an image that compressed them otherwise. It would run, but could be neither saved nor
+ * pushed.
  */
 static int check_content(const struct load_outcome *o, const char *id, struct err *err)
 {
@@ -110,7 +121,10 @@ static bool has_tag(const struct image_state *state)
 	return false;
 }
 
-/* The containerd store keeps an image that it could not unpack. Without a tag it is nobody's but ours. */
+/*
+ * The containerd store keeps an image that it could not unpack. Without a tag it is nobody's but
+ * ours.
+ */
 void load_drop_failed(struct docker *d, const struct store_image *image)
 {
 	CLEANUP(image_state_clear) struct image_state state = { 0 };
@@ -139,7 +153,8 @@ int load_check_outcome(const struct load_outcome *o, struct err *err)
 	char id[80];
 
 	load_image_id(o->docker, o->image, id);
-	if ((o->layers_known && check_content(o, id, err) < 0) || check_inspect(o, id, id, err) < 0) {
+	if ((o->layers_known && check_content(o, id, err) < 0) ||
+	    check_inspect(o, id, id, err) < 0) {
 		load_drop_failed(o->docker, o->image);
 		return -1;
 	}

@@ -10,14 +10,14 @@
 #include "engine/load_checks.h"
 #include "engine/load_spool.h"
 
-#define SEEN_MS 5000      /* for dockerd to make the FIFOs, which on an idle machine takes 0.03 s */
-#define TICK_MS 2         /* what dockerd waits for us at a layer's start, and how soon a full pipe is looked at again */
+#define SEEN_MS 5000      /* for dockerd to make the FIFOs: on an idle machine 0.03 s */
+#define TICK_MS 2         /* until a waiting dockerd, or room in a full pipe, is seen */
 #define PATIENCE_MS 10000 /* to let go of a load that is not to be */
 #define PIPE_BYTES ((int)(1 * MIB)) /* fs.pipe-max-size of an unchanged system */
 
 /*
- * Of each layer, held back until it is verified. More than what ends a tar, so that one that is cut there ends, for dockerd too, in
- * the midst of a file, mostly.
+ * Of each layer, held back until it is verified. More than what ends a tar, so that one that is cut
+ * there ends, for dockerd too, in the midst of a file, mostly.
  */
 #define TAIL_BYTES (64 * KIB)
 
@@ -27,24 +27,24 @@ struct load_fifo {
 	store_event_fn *event;
 	void *arg;
 	struct load_upload *upload;
-	char *prefix;     /* of the names of the FIFOs */
-	int dir;          /* that they are in */
-	bool *skip;       /* left out */
-	bool *taken;      /* all of its bytes */
+	char *prefix; /* of the names of the FIFOs */
+	int dir;      /* that they are in */
+	bool *skip;   /* left out */
+	bool *taken;  /* all of its bytes */
 	bool *verified;
-	size_t at;        /* the layer that comes next; n: all are in */
-	int64_t left;     /* bytes of it to come */
-	size_t next;      /* dockerd has opened none from there on */
-	size_t open;      /* the layer that it reads */
-	int fd;           /* to there; -1: none */
-	uint8_t *tail;    /* of that layer */
+	size_t at;     /* the layer that comes next; n: all are in */
+	int64_t left;  /* bytes of it to come */
+	size_t next;   /* dockerd has opened none from there on */
+	size_t open;   /* the layer that it reads */
+	int fd;        /* to there; -1: none */
+	uint8_t *tail; /* of that layer */
 	size_t tail_len, tail_sent;
-	bool is_full;     /* the pipe was */
-	bool unread;      /* dockerd has closed its end */
-	bool released;    /* dockerd has the archive whole */
+	bool is_full;  /* the pipe was */
+	bool unread;   /* dockerd has closed its end */
+	bool released; /* dockerd has the archive whole */
 	bool committing, ended;
 	struct loop_timer *tick;
-	bool waiting;     /* since moved_ms, for dockerd */
+	bool waiting; /* since moved_ms, for dockerd */
 	int64_t moved_ms;
 	struct err error; /* ERR_NONE: ended well */
 };
@@ -83,14 +83,19 @@ static void moved(struct load_fifo *f)
 	f->moved_ms = clock_mono_ms();
 }
 
-/* Docker's no to this way in is not to say that it would not take the image another way. Returns -1. */
+/*
+ * Docker's no to this way in is not to say that it would not take the image another way. Returns
+ * -1.
+ */
 static int explain(struct err *err)
 {
 	(void)load_explain(err);
-	if (err->kind == ERR_NETWORK || err->kind == ERR_CANCELLED || strstr(err->msg, "no space left on device"))
+	if (err->kind == ERR_NETWORK || err->kind == ERR_CANCELLED ||
+	    strstr(err->msg, "no space left on device"))
 		return -1; /* nor would it then */
 	err->kind = ERR_CONFIG;
-	return err_wrap(err, "--fast-load does not work here, layers are loaded the documented way");
+	return err_wrap(err,
+			"--fast-load does not work here, layers are loaded the documented way");
 }
 
 /* Bytes to the layer that dockerd reads; how many it has taken. */
@@ -117,10 +122,14 @@ static void close_layer(struct load_fifo *f)
 	moved(f);
 }
 
-/* The end of the layer that dockerd reads; of the last only when the word has come from whoever knows of all. */
+/*
+ * The end of the layer that dockerd reads; of the last only when the word has come from whoever
+ * knows of all.
+ */
 static void end_layer(struct load_fifo *f)
 {
-	if (f->fd < 0 || f->unread || !f->taken[f->open] || !f->verified[f->open] || ((ssize_t)f->open == last_layer(f) && !f->committing))
+	if (f->fd < 0 || f->unread || !f->taken[f->open] || !f->verified[f->open] ||
+	    ((ssize_t)f->open == last_layer(f) && !f->committing))
 		return;
 	if (f->tail_sent < f->tail_len)
 		f->tail_sent += write_some(f, f->tail + f->tail_sent, f->tail_len - f->tail_sent);
@@ -160,7 +169,8 @@ static void look_at_clock(struct load_fifo *f)
 		f->moved_ms = heard_ms;
 	if (now_ms - f->moved_ms < load_classic_idle_ms)
 		return;
-	(void)err_set(&f->error, ERR_TIMEOUT, "it has taken nothing for %lld ms", (long long)(now_ms - f->moved_ms));
+	(void)err_set(&f->error, ERR_TIMEOUT, "it has taken nothing for %lld ms",
+		      (long long)(now_ms - f->moved_ms));
 	f->ended = true;
 }
 
@@ -180,7 +190,10 @@ static void arm(struct load_fifo *f)
 	f->tick = loop_timer_start(f->loop, TICK_MS, on_tick, f);
 }
 
-/* There are no events of a FIFO that is waited for; and of a full one, one for each page that is read. */
+/*
+ * There are no events of a FIFO that is waited for; and of a full one, one for each page that is
+ * read.
+ */
 static void on_tick(void *arg)
 {
 	struct load_fifo *f = arg;
@@ -220,7 +233,10 @@ static int start(struct load_fifo *f, const struct load_fifo_request *req, struc
 	return load_upload_start(&upload, &f->upload, err);
 }
 
-/* That all of them are there, in a directory seen from here, is what proves that Docker is on this machine, and does as it used to. */
+/*
+ * That all of them are there, in a directory seen from here, is what proves that Docker is on this
+ * machine, and does as it used to.
+ */
 static int wait_until_seen(struct load_fifo *f, int spool, struct err *err)
 {
 	int64_t deadline_ms = clock_mono_ms() + SEEN_MS;
@@ -228,21 +244,25 @@ static int wait_until_seen(struct load_fifo *f, int spool, struct err *err)
 
 	while (!f->ended && (f->dir = load_spool_find(spool, name)) < 0) {
 		if (clock_mono_ms() > deadline_ms)
-			return err_set(err, ERR_CONFIG, "Docker makes no FIFOs where they could be seen from here");
+			return err_set(err, ERR_CONFIG,
+				       "Docker makes no FIFOs where they could be seen from here");
 		if (loop_sleep(f->loop, TICK_MS, err) < 0)
 			return -1;
 	}
 	if (!f->ended)
 		return 0;
 	*err = f->error;
-	return f->error.kind != ERR_NONE ? -1 : err_set(err, ERR_CONFIG, "Docker did not wait for the layers");
+	return f->error.kind != ERR_NONE
+		       ? -1
+		       : err_set(err, ERR_CONFIG, "Docker did not wait for the layers");
 }
 
 static int begin(struct load_fifo *f, const struct load_fifo_request *req, struct err *err)
 {
 	CLEANUP(closep) int spool = -1;
 
-	if (load_spool_open(req->docker, &spool, err) < 0 || load_spool_prefix(&f->prefix, err) < 0 || start(f, req, err) < 0)
+	if (load_spool_open(req->docker, &spool, err) < 0 ||
+	    load_spool_prefix(&f->prefix, err) < 0 || start(f, req, err) < 0)
 		return -1;
 	if (last_layer(f) >= 0 && wait_until_seen(f, spool, err) < 0)
 		return -1;
@@ -255,7 +275,12 @@ int load_fifo_begin(const struct load_fifo_request *req, struct load_fifo **out,
 	struct load_fifo *f = xcalloc(1, sizeof *f);
 	size_t n = req->image->n_layers;
 
-	*f = (struct load_fifo){ .loop = req->loop, .image = req->image, .event = req->event, .arg = req->arg, .dir = -1, .fd = -1 };
+	*f = (struct load_fifo){ .loop = req->loop,
+				 .image = req->image,
+				 .event = req->event,
+				 .arg = req->arg,
+				 .dir = -1,
+				 .fd = -1 };
 	f->skip = xcalloc(n + 1, sizeof *f->skip);
 	f->taken = xcalloc(n + 1, sizeof *f->taken);
 	f->verified = xcalloc(n + 1, sizeof *f->verified);
@@ -285,8 +310,8 @@ bool load_fifo_at_layer_start(const struct load_fifo *f)
 /* What the layer that dockerd reads takes. */
 static size_t take(struct load_fifo *f, const void *bytes, size_t len)
 {
-	if (f->unread)
-		return 0;
+	if (f->unread || f->is_full)
+		return 0; /* until the next tick: to ask at each event of others costs more */
 	if (f->left > (int64_t)TAIL_BYTES) {
 		int64_t now = f->left - (int64_t)TAIL_BYTES;
 		return write_some(f, bytes, (int64_t)len < now ? len : (size_t)now);

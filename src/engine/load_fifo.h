@@ -1,11 +1,13 @@
 /*
- * Private to the load stores: a load into the classic store whose layers dockerd reads from FIFOs in its own spool directory,
- * and so registers as they come, where it would spool all of them first. That it does so is documented nowhere: moby,
- * image/tarexport/load.go, makes what the archive has and opens what its manifest names (seen from 20.10 to 28.5).
+ * Private to the load stores: a load into the classic store whose layers dockerd reads from FIFOs
+ * in its own spool directory, and so registers as they come, where it would spool all of them
+ * first. That it does so is documented nowhere: moby, image/tarexport/load.go, makes what the
+ * archive has and opens what its manifest names (seen from 20.10 to 28.5).
  *
- * The archive has the FIFOs alone until they are seen to be there; only then is dockerd told what to open, and nothing else
- * is between it and waiting for ever than that somebody writes. The last bytes of each layer are held back until it is verified:
- * dockerd compares diff_ids itself, and what is cut has another one.
+ * The archive has the FIFOs alone until they are seen to be there; only then is dockerd told what
+ * to open, and nothing else is between it and waiting for ever than that somebody writes. The last
+ * bytes of each layer are held back until it is verified: dockerd compares diff_ids itself, and
+ * what is cut has another one.
  */
 #ifndef BERTH_ENGINE_LOAD_FIFO_H
 #define BERTH_ENGINE_LOAD_FIFO_H
@@ -24,15 +26,17 @@ struct load_fifo_request {
 };
 
 /*
- * Waits, up to a few seconds, until the FIFOs are seen. ERR_CONFIG, here and below: it does not work here, or the engine would not
- * take the image this way; nothing of it is left.
+ * Waits, up to a few seconds, until the FIFOs are seen. ERR_CONFIG, here and below: it does not
+ * work here, or the engine would not take the image this way; nothing of it is left.
  */
-int load_fifo_begin(const struct load_fifo_request *req, struct load_fifo **out, struct err *err) MUST_CHECK;
+int load_fifo_begin(const struct load_fifo_request *req, struct load_fifo **out,
+		    struct err *err) MUST_CHECK;
 /* The layer whose bytes come next, or -1: all are in. */
 ssize_t load_fifo_wants(const struct load_fifo *f);
 bool load_fifo_at_layer_start(const struct load_fifo *f);
 /* As feed() of a store. */
-ssize_t load_fifo_feed(struct load_fifo *f, const void *bytes, size_t len, struct err *err) MUST_CHECK;
+ssize_t load_fifo_feed(struct load_fifo *f, const void *bytes, size_t len,
+		       struct err *err) MUST_CHECK;
 void load_fifo_verified(struct load_fifo *f, size_t i);
 /* All layers are in and verified. Waits until the engine has the image, or not. */
 int load_fifo_finish(struct load_fifo *f, struct loop *loop, struct err *err) MUST_CHECK;

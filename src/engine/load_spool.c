@@ -14,7 +14,7 @@
 
 #define DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #define LOAD_DIRECTORY "docker-import-" /* moby, image/tarexport/load.go */
-#define FIFO_NAME "berth."              /* then holder_self(), a number and the layer's, with dots between */
+#define FIFO_NAME "berth." /* then holder_self(), a number and the layer's, with dots between */
 #define RELEASE_STEP_MS 5
 #define TIDY_PATIENCE_MS 10000 /* dockerd may be at a layer, and asks for the next after it */
 
@@ -50,7 +50,8 @@ int load_spool_open(struct docker *d, int *fd, struct err *err)
 	struct stat st;
 
 	if (!d->socket)
-		return err_set(err, ERR_CONFIG, "Docker is not asked through a socket of this machine");
+		return err_set(err, ERR_CONFIG,
+			       "Docker is not asked through a socket of this machine");
 	if (d->info.store != DOCKER_STORE_CLASSIC)
 		return err_set(err, ERR_CONFIG, "Docker's store is not the classic one");
 	if (d->info.userns_or_rootless)
@@ -59,7 +60,8 @@ int load_spool_open(struct docker *d, int *fd, struct err *err)
 		return err_set(err, ERR_CONFIG, "Docker does not say where its data is");
 	CLEANUP(closep) int found = open(path, DIRECTORY);
 	if (found < 0 || fstat(found, &st) < 0)
-		return err_set(err, ERR_CONFIG, "Docker's directory %s is not seen from here: %s", path, strerror(errno));
+		return err_set(err, ERR_CONFIG, "Docker's directory %s is not seen from here: %s",
+			       path, strerror(errno));
 	if (st.st_uid != 0 || st.st_mode & (S_IWGRP | S_IWOTH))
 		return err_set(err, ERR_CONFIG, "Docker's directory %s is not root's alone", path);
 	*fd = keep(&found);
@@ -106,7 +108,8 @@ int load_spool_writer(int load, const char *fifo)
 	/* Looked at before, since to open a device can do things, and after. */
 	if (!is_fifo(load, fifo))
 		return -1;
-	CLEANUP(closep) int fd = openat(load, fifo, O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
+	CLEANUP(closep)
+	int fd = openat(load, fifo, O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode))
 		return -1;
 	return keep(&fd);
@@ -139,7 +142,10 @@ void load_spool_release(int load, const char *prefix, struct loop *loop, int64_t
 			(void)nanosleep(&step, NULL);
 }
 
-/* What names of that FIFO's holder begin with, if it is nobody who may still write to it; caller frees. */
+/*
+ * What names of that FIFO's holder begin with, if it is nobody who may still write to it; caller
+ * frees.
+ */
 static char *abandoned(const char *fifo)
 {
 	const char *holder = skip_prefix(fifo, FIFO_NAME);

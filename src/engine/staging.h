@@ -1,6 +1,6 @@
 /*
- * Where layers are unpacked before they are snapshots: a directory on the snapshotter's own file system, with
- * one below it per layer. A finished layer moves by one rename.
+ * Where layers are unpacked before they are snapshots, on the snapshotter's own file system. Either one directory, with one
+ * below it per layer, and a finished layer moves by one rename; or a directory for each, where it stays.
  */
 #ifndef BERTH_ENGINE_STAGING_H
 #define BERTH_ENGINE_STAGING_H
@@ -14,6 +14,16 @@ struct staging;
  * directory where we are, or we may not write there.
  */
 int staging_open(const char *path, const bool *skip, size_t n, struct staging **out, struct err *err) MUST_CHECK;
+/* For directories of their own: none yet. n: layers. */
+struct staging *staging_new(size_t n);
+/*
+ * path: the upper directory of an active snapshot, empty, that will be layer i. The mode and owner of the first are those of all
+ * in the end. Errors as staging_open().
+ */
+int staging_add(struct staging *s, size_t i, const char *path, struct err *err) MUST_CHECK;
+/* Makes (on), or removes, a directory in that of layer i, which is still empty: to see who else sees it. */
+int staging_mark(const struct staging *s, size_t i, bool on, struct err *err) MUST_CHECK;
+
 /* NULL is fine; the files go with the snapshot. */
 void staging_close(struct staging *s);
 
@@ -22,10 +32,13 @@ int staging_layer(const struct staging *s, size_t i);
 size_t staging_inodes(const struct staging *s); /* files and directories that staging_open() left there, path itself among them */
 
 /*
- * Layer i becomes the contents of upper, an empty directory, which keeps its mode and owner as containerd has it (a layer's
- * own entry for its root counts for nothing there). inherit: directories that the layer made without an
+ * Layer i is complete, in a directory of its own, which gets back the mode and owner that containerd gives it (a layer's own
+ * entry for its root counts for nothing there). inherit: directories that the layer made without an
  * entry of their own take after the nearest of `lower` that has them (containerd's archive.Apply, "Parents").
  */
+int staging_settle(struct staging *s, size_t i, const struct store_inherit *inherit, size_t n_inherit,
+		   const struct strv *lower, struct err *err) MUST_CHECK;
+/* The same of a layer below the one directory; it becomes the contents of upper, an empty directory. */
 int staging_move(struct staging *s, size_t i, const struct store_inherit *inherit, size_t n_inherit,
 		 const struct strv *lower, const char *upper, struct err *err) MUST_CHECK;
 

@@ -78,10 +78,10 @@ struct store {
 	 */
 	ssize_t (*feed)(struct store_session *s, const void *bytes, size_t len, struct err *err);
 	/*
-	 * The directory that layer i is unpacked into: an O_PATH descriptor, the session's; empty, root's, 0755. -1: the layer
-	 * is left out.
+	 * The directory that layer i, which is not left out, is unpacked into. 1: *fd is an O_PATH descriptor, the session's; empty,
+	 * root's, 0755. 0: it is not there yet, event will come. -1: it cannot be made.
 	 */
-	int (*staging)(const struct store_session *s, size_t i);
+	int (*staging)(const struct store_session *s, size_t i, int *fd, struct err *err);
 	/*
 	 * Or NULL. The bytes of layer i, which have all been taken, are verified (digest, diff_id): the engine may have them before
 	 * commit. From the loop; must not wait.

@@ -44,11 +44,11 @@ static const char *find_socket(const struct docker *d)
 
 static int check_directory(struct containerd *c, struct err *err)
 {
-	CLEANUP(freep) char *path = NULL;
 	struct stat st;
 
-	if (containerd_root(c, &path, err) < 0)
+	if (containerd_introspect(c, err) < 0)
 		return -1;
+	const char *path = containerd_root(c);
 	if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
 		return err_set(err, ERR_CONFIG, "containerd's directory %s is not seen from here", path);
 	if (access(path, W_OK) < 0)

@@ -7,8 +7,10 @@
 #include "base/clock.h"
 #include "engine/containerd_keep.h"
 #include "engine/docker_internal.h"
+#include "engine/grpc.h"
 #include "engine/holder.h"
 #include "engine/load_documents.h"
+#include "engine/rebase.h"
 #include "engine/staging.h"
 
 #define LEASE_PREFIX "berth-"
@@ -23,10 +25,12 @@ struct store_session {
 	struct loop *loop;
 	struct containerd *c;
 	const struct store_image *image;
-	struct staging *staging;
 	struct containerd_keeper *keeper; /* or NULL: the blobs are left out */
-	char *staging_key;
+	char *staging_key; /* of the one staging snapshot; of what rebase has, the prefix */
+	struct staging *staging; /* or: */
+	struct rebase *rebase;
 	char *active; /* the snapshot that is being made, or NULL */
+	struct grpc_call *preparing; /* that one, or NULL: it is, or is not yet asked for */
 };
 
 static void containerd_image_id(struct docker *d, const struct store_image *image, char out[80])
@@ -176,9 +180,6 @@ static int begin_staging(struct store_session *s, const bool *skip, struct err *
 {
 	CLEANUP(containerd_mount_clear) struct containerd_mount mount = { 0 };
 
-	if (!containerd_lease(s->c) && make_lease(s->c, err) < 0)
-		return -1;
-	s->staging_key = xasprintf("%s-%08x", containerd_lease(s->c), clock_jitter(UINT32_MAX));
 	if (containerd_prepare(s->c, s->staging_key, NULL, &mount, err) < 0 ||
 	    staging_open(mount.upper, skip, s->image->n_layers, &s->staging, err) < 0)
 		return -1;
@@ -190,15 +191,39 @@ static void containerd_end(struct store_session *s)
 {
 	struct err ignored;
 
+	grpc_cancel(s->preparing);
 	if (s->active && containerd_remove(s->c, s->active, &ignored) < 0)
 		err_clear(&ignored);
-	if (s->staging_key && containerd_remove(s->c, s->staging_key, &ignored) < 0)
+	if (s->staging && containerd_remove(s->c, s->staging_key, &ignored) < 0)
 		err_clear(&ignored);
+	rebase_end(s->rebase);
 	containerd_keep_free(s->keeper);
 	staging_close(s->staging);
 	free(s->staging_key);
 	free(s->active);
 	free(s);
+}
+
+/* The layers that are there are the lowest. */
+static size_t count_skipped(const struct store_image *image, const bool *skip)
+{
+	size_t n = 0;
+
+	while (n < image->n_layers && skip && skip[n])
+		n++;
+	return n;
+}
+
+static int begin_layers(struct store_session *s, const bool *skip, store_event_fn *event, void *arg, struct err *err)
+{
+	size_t first = count_skipped(s->image, skip);
+
+	if (!containerd_lease(s->c) && make_lease(s->c, err) < 0)
+		return -1;
+	s->staging_key = xasprintf("%s-%08x", containerd_lease(s->c), clock_jitter(UINT32_MAX));
+	if (containerd_rebases(s->c) && first < s->image->n_layers)
+		return rebase_begin(s->c, s->staging_key, s->image, first, event, arg, &s->rebase, err);
+	return begin_staging(s, skip, err);
 }
 
 static int containerd_begin(struct docker *d, struct loop *loop, const struct store_image *image, const bool *skip,
@@ -207,7 +232,7 @@ static int containerd_begin(struct docker *d, struct loop *loop, const struct st
 	struct store_session *s = xcalloc(1, sizeof *s);
 
 	*s = (struct store_session){ .docker = d, .loop = loop, .c = d->containerd, .image = image };
-	if (begin_staging(s, skip, err) < 0 ||
+	if (begin_layers(s, skip, event, arg, err) < 0 ||
 	    (image->keep_blobs && containerd_keep_start(s->c, s->staging_key, image, skip, event, arg, &s->keeper, err) < 0)) {
 		containerd_end(s);
 		return incapable(err);
@@ -221,38 +246,70 @@ static ssize_t containerd_keep(struct store_session *s, size_t i, const void *by
 	return containerd_keep_feed(s->keeper, i, bytes, len, err);
 }
 
-static int containerd_staging(const struct store_session *s, size_t i)
+static int containerd_staging(const struct store_session *s, size_t i, int *fd, struct err *err)
 {
-	return staging_layer(s->staging, i);
+	if (s->rebase)
+		return rebase_staging(s->rebase, i, fd, err);
+	*fd = staging_layer(s->staging, i);
+	return 1;
 }
 
-static int commit_layer(struct store_session *s, const char *chain_id, struct err *err)
+static int ask_layer(struct store_session *s, size_t i, struct err *err)
 {
-	if (containerd_commit(s->c, s->active, chain_id, err) < 0) {
-		/* Somebody else pulled the same layer. */
-		if (err->kind != ERR_CONFLICT)
-			return -1;
-		err_clear(err);
-		if (containerd_lease_snapshot(s->c, chain_id, err) < 0 || containerd_remove(s->c, s->active, err) < 0)
-			return -1;
-	}
+	s->active = xasprintf("%s-%zu", s->staging_key, i);
+	return containerd_prepare_ask(s->c, s->active, i ? s->image->layers[i - 1].chain_id : NULL, NULL, NULL, &s->preparing,
+				      err);
+}
+
+static int hear_layer(struct store_session *s, struct containerd_mount *mount, struct err *err)
+{
+	struct grpc_call *call = s->preparing;
+
+	s->preparing = NULL;
+	return containerd_prepare_hear(call, mount, err);
+}
+
+/* Meanwhile it is still being fetched or unpacked. */
+static int ask_next(struct store_session *s, size_t i, struct err *err)
+{
+	return i < s->image->n_layers ? ask_layer(s, i, err) : 0;
+}
+
+static int move_layer(struct store_session *s, size_t i, const struct store_inherit *inherit, size_t n_inherit,
+		      struct err *err)
+{
+	CLEANUP(containerd_mount_clear) struct containerd_mount mount = { 0 };
+
+	if ((!s->preparing && ask_layer(s, i, err) < 0) || hear_layer(s, &mount, err) < 0 ||
+	    staging_move(s->staging, i, inherit, n_inherit, &mount.lower, mount.upper, err) < 0 ||
+	    containerd_commit(s->c, s->active, s->image->layers[i].chain_id, NULL, err) < 0)
+		return -1;
 	free(s->active);
 	s->active = NULL;
-	return 0;
+	return ask_next(s, i + 1, err);
 }
 
 static int containerd_layer(struct store_session *s, size_t i, const struct store_inherit *inherit, size_t n_inherit,
 			    struct err *err)
 {
-	CLEANUP(containerd_mount_clear) struct containerd_mount mount = { 0 };
-	const char *parent = i ? s->image->layers[i - 1].chain_id : NULL;
+	int result = s->rebase ? rebase_layer(s->rebase, i, inherit, n_inherit, err) : move_layer(s, i, inherit, n_inherit, err);
 
-	s->active = xasprintf("%s-%zu", s->staging_key, i);
-	if (containerd_prepare(s->c, s->active, parent, &mount, err) < 0 ||
-	    staging_move(s->staging, i, inherit, n_inherit, &mount.lower, mount.upper, err) < 0 ||
-	    commit_layer(s, s->image->layers[i].chain_id, err) < 0)
-		return err_wrap(err, "layer %zu of %zu", i + 1, s->image->n_layers);
+	return result < 0 ? err_wrap(err, "layer %zu of %zu", i + 1, s->image->n_layers) : 0;
+}
+
+/* One that is empty by now is no more needed. */
+static int drop_staging(struct store_session *s, struct err *err)
+{
+	if (s->staging && containerd_remove(s->c, s->staging_key, err) < 0)
+		return -1;
+	staging_close(s->staging);
+	s->staging = NULL;
 	return 0;
+}
+
+static int sync_layers(const struct store_session *s, struct err *err)
+{
+	return s->rebase ? rebase_sync(s->rebase, s->loop, err) : staging_sync(s->staging, s->loop, err);
 }
 
 /* Before the image exists: nothing but this label keeps the snapshots once the lease is gone. */
@@ -270,13 +327,11 @@ static int label_config(struct store_session *s, struct err *err)
 static int containerd_commit_image(struct store_session *s, struct err *err)
 {
 	if ((s->keeper && containerd_keep_finish(s->keeper, s->loop, err) < 0) ||
-	    staging_sync(s->staging, s->loop, err) < 0 || label_config(s, err) < 0 ||
-	    load_documents(s->docker, s->loop, s->image, err) < 0 || containerd_remove(s->c, s->staging_key, err) < 0 ||
+	    sync_layers(s, err) < 0 || label_config(s, err) < 0 ||
+	    load_documents(s->docker, s->loop, s->image, err) < 0 || drop_staging(s, err) < 0 ||
 	    containerd_lease_delete(s->c, containerd_lease(s->c), false, CONTAINERD_TIMEOUT_MS, err) < 0)
 		return -1;
 	containerd_use_lease(s->c, NULL);
-	free(s->staging_key);
-	s->staging_key = NULL;
 	return 0;
 }
 

@@ -20,8 +20,9 @@ static bool fast_takes_raw(struct docker *d)
 	return true;
 }
 
-static int fast_begin(struct docker *d, struct loop *loop, const struct store_image *image, const bool *skip,
-		      store_event_fn *event, void *arg, struct store_session **out, struct err *err)
+static int fast_begin(struct docker *d, struct loop *loop, const struct store_image *image,
+		      const bool *skip, store_event_fn *event, void *arg,
+		      struct store_session **out, struct err *err)
 {
 	struct store_session *s = xcalloc(1, sizeof *s);
 	const struct load_fifo_request req = {
@@ -49,7 +50,8 @@ static ssize_t fast_wants(const struct store_session *s)
 
 static ssize_t fast_feed(struct store_session *s, const void *bytes, size_t len, struct err *err)
 {
-	if (load_fifo_at_layer_start(s->fifo) && load_check_compression(docker_info(s->docker), bytes, len, err) < 0)
+	if (load_fifo_at_layer_start(s->fifo) &&
+	    load_check_compression(docker_info(s->docker), bytes, len, err) < 0)
 		return -1;
 	return load_fifo_feed(s->fifo, bytes, len, err);
 }
@@ -61,7 +63,9 @@ static void fast_verified(struct store_session *s, size_t i)
 
 static int fast_commit(struct store_session *s, struct err *err)
 {
-	const struct load_outcome outcome = { .docker = s->docker, .image = s->image, .layers_known = true };
+	const struct load_outcome outcome = { .docker = s->docker,
+					      .image = s->image,
+					      .layers_known = true };
 
 	if (load_fifo_finish(s->fifo, s->loop, err) < 0)
 		return -1;

@@ -81,6 +81,31 @@ void http_note(const struct http *http, const char *fmt, ...)
 	http->trace(http->trace_arg, line);
 }
 
+CURL *http_easy_take(struct http *http)
+{
+	CURL *easy = http->n_idle ? http->idle[--http->n_idle] : curl_easy_init();
+
+	if (!easy)
+		abort(); /* out of memory */
+	return easy;
+}
+
+void http_easy_give(struct http *http, CURL *easy, bool good)
+{
+	if (!good || http->n_idle == HTTP_IDLE_MAX) {
+		curl_easy_cleanup(easy);
+		return;
+	}
+	curl_easy_reset(easy); /* forgets all options, keeps c-ares */
+	http->idle[http->n_idle++] = easy;
+}
+
+void http_easies_free(struct http *http)
+{
+	while (http->n_idle)
+		curl_easy_cleanup(http->idle[--http->n_idle]);
+}
+
 static void link_in(struct http_transfer *t)
 {
 	t->next = t->http->transfers;

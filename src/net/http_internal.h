@@ -7,6 +7,9 @@
 #include "net/http.h"
 #include "net/http_proxy.h"
 
+/* As many as a pull has connections to blobs. */
+#define HTTP_IDLE_MAX 16
+
 struct http {
 	struct loop *loop;
 	CURLM *multi;
@@ -14,6 +17,8 @@ struct http {
 	struct loop_timer *kick_timer; /* see http_kick() */
 	unsigned int depth; /* calls into curl that may call back: no call into it may nest */
 	struct http_transfer *transfers;
+	CURL *idle[HTTP_IDLE_MAX]; /* see http_easy_take() */
+	size_t n_idle;
 	struct http_proxies proxies;
 	char *ca_bundle; /* NULL: none found */
 	char *user_agent;
@@ -43,6 +48,7 @@ struct http_transfer {
 	bool proxied;
 
 	bool added;       /* curl's multi handle has it */
+	bool answered;    /* its easy handle may serve again */
 	bool gone;        /* cancelled or done: freed when no call into curl is running */
 	bool want_resume; /* http_resume() was called */
 	bool resuming;    /* and it is this kick's turn */
@@ -65,6 +71,14 @@ struct http_transfer {
 int http_transfer_new(struct http *http, const struct http_request *req, http_done_fn *done,
 		      void *arg, struct http_transfer **out, struct err *err) MUST_CHECK;
 void http_transfer_free(struct http_transfer *t);
+
+/*
+ * http.c: an easy handle as a new one is. Making one sets up c-ares, which reads resolv.conf, nsswitch.conf and hosts; so those
+ * whose transfers went well serve again. After a failure none does: what c-ares has read may be out of date.
+ */
+CURL *http_easy_take(struct http *http);
+void http_easy_give(struct http *http, CURL *easy, bool good);
+void http_easies_free(struct http *http);
 
 /* http_multi.c: what drives curl from the loop. */
 void http_multi_open(struct http *http);

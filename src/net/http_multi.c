@@ -50,6 +50,9 @@ static void finish(struct http_transfer *t, const struct err *err)
 	if (!t->resp.peer[0])
 		http_note_peer(t);
 	trace(t, err);
+	t->answered = !err && !t->cut; /* cut: curl thinks that it failed */
+	if (err)
+		http_easies_free(t->http);
 	t->gone = true; /* a cancel from inside done changes nothing */
 	t->done(t->done_arg, &t->resp, err);
 	http_transfer_destroy(t);
@@ -279,6 +282,7 @@ void http_multi_close(struct http *http)
 {
 	while (http->transfers)
 		http_transfer_destroy(http->transfers);
+	http_easies_free(http);
 	/* Takes its sockets and timer back through the callbacks. */
 	(void)curl_multi_cleanup(http->multi);
 	loop_timer_cancel(http->curl_timer);

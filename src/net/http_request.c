@@ -204,7 +204,7 @@ int http_transfer_new(struct http *http, const struct http_request *req, http_do
 
 	*t = (struct http_transfer){
 		.http = http,
-		.easy = curl_easy_init(),
+		.easy = http_easy_take(http),
 		.method = xstrdup(req->method),
 		.unix_socket = xstrdup(req->unix_socket),
 		.display = display_of(req),
@@ -225,8 +225,6 @@ int http_transfer_new(struct http *http, const struct http_request *req, http_do
 			  .headers = BUF_INIT(HTTP_HEADERS_MAX_BYTES),
 			  .retry_after_ms = -1 },
 	};
-	if (!t->easy)
-		abort(); /* out of memory */
 	if (http_url_parse(req->url, &t->url, err) < 0 || configure(t, req, err) < 0) {
 		(void)err_wrap(err, "%s", t->display);
 		http_transfer_free(t);
@@ -238,7 +236,7 @@ int http_transfer_new(struct http *http, const struct http_request *req, http_do
 
 void http_transfer_free(struct http_transfer *t)
 {
-	curl_easy_cleanup(t->easy);
+	http_easy_give(t->http, t->easy, t->answered);
 	for (struct curl_slist *h = t->headers; h; h = h->next)
 		explicit_bzero(h->data, strlen(h->data)); /* Authorization */
 	curl_slist_free_all(t->headers);

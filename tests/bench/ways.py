@@ -62,7 +62,7 @@ def _berth(*options):
     return start
 
 
-def _berth_served(saves):
+def _berth_served(saves, fast):
     """saves: `docker images` and `docker save` have to know it. With --quiet, all that is on stderr is a warning."""
 
     def served(stage, done, thorough):
@@ -72,6 +72,8 @@ def _berth_served(saves):
         notes = done.stderr.splitlines()
         if path != expected:
             notes.append(f"served by {path}, not {expected}")
+        if answer.get("fast_load", False) != fast:
+            notes.append(f"fast_load is {not fast}")
         if answer["layers_fetched"] != len(stage.image.layers):
             notes.append(f"{answer['layers_fetched']} of {len(stage.image.layers)} layers fetched")
         stage.engine.docker("image", "inspect", stage.reference)
@@ -125,7 +127,7 @@ def _clean_floor(stage):
 
 
 def _berth_way(name, saves, *options):
-    return Way(name, _berth(*options), _clean_docker, berth=True, check=_berth_served(saves))
+    return Way(name, _berth(*options), _clean_docker, berth=True, check=_berth_served(saves, "--fast-load" in options))
 
 
 WAYS = {

@@ -240,14 +240,26 @@ static int unpack(struct driver *d, int root, size_t i, struct err *err)
 	return 0;
 }
 
+static int get_staging(struct driver *d, struct store_session *s, size_t i, int *root, struct err *err)
+{
+	int made;
+
+	while ((made = d->store->staging(s, i, root, err)) == 0)
+		if (loop_sleep(d->loop, 1, err) < 0)
+			return -1;
+	return made;
+}
+
 static int make_layers(struct driver *d, struct store_session *s, struct err *err)
 {
 	for (size_t i = 0; i < d->image.n_layers; i++) {
-		int root = d->store->staging(s, i);
+		int root;
 		if (d->cut == (int64_t)i)
 			return 1;
-		if (root < 0)
+		if (d->skip[i])
 			continue;
+		if (get_staging(d, s, i, &root, err) < 0)
+			return -1;
 		if (d->slow && i == d->image.n_layers / 2 && pause_half_way(d, err) < 0)
 			return -1;
 		if (unpack(d, root, i, err) < 0 || d->store->layer(s, i, NULL, 0, err) < 0)

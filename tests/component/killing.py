@@ -119,12 +119,14 @@ class World:
 
     def recovers(self, mode):
         """The next pull, undisturbed, fetches what was not kept; all is there, and no more."""
+        # A berth that lived to say that it failed has let go of what it had, for containerd to collect at its leisure.
+        leased = self.engine.containerd.leases() != set()
         kept = [chain in snapshots(self.engine) for chain in chain_ids(self.image)]
         process = self.start(mode)
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0 and "warning" not in err, err
         answer = json.loads(out)
-        if not answer["present"]:
+        if not answer["present"] and leased:
             assert answer["layers_fetched"] == kept.count(False), (kept, answer)
         assert not survivors(process.pid)
         self.usable()

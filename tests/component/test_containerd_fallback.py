@@ -130,7 +130,9 @@ def form(request, ns, kind):
     ns.files |= SUBORDINATE
     with contextlib.closing(Pair(ns, kind, config)) as pair:
         for engine in (pair.ours, pair.theirs):
-            engine.containerd_namespace = namespace
+            version = engine.docker("version", "--format", "{{.Server.Version}}")
+            # Before 26, mapped users have none of their own.
+            engine.containerd_namespace = namespace if int(version.split(".")[0]) >= 26 else "moby"
         yield request.param, pair
 
 

@@ -51,7 +51,7 @@ def test_a_killed_session_is_taken_up(ns, engine):
     assert len(leases(engine)) == 1
     collect_garbage(engine)
     half = len(image.layers) // 2
-    assert len(snapshots(engine)) == half + 1  # and the staging directory's
+    assert len({name for name in snapshots(engine) if "berth" not in name}) == half
     answer = load(ns, engine, image, "127.0.0.1:5/app:v1")
     assert answer["skipped"] == [layer["digest"] for layer in image.layers[:half]]
     nothing_more_than(engine, image)

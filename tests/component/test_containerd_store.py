@@ -50,11 +50,37 @@ def test_an_image_is_what_pull_makes_of_it(ns, registry, engine, other, name):
     nothing_more_than(engine, image)
 
 
-@pytest.mark.parametrize("name", ["webapp:v1", "buildx", "zstd:webapp"])
-def test_with_tee_it_is_complete_after_one_transfer(ns, registry, engine, other, name):
+def test_snapshots_are_made_as_the_snapshotter_allows(ns, registry, engine):
+    """By rebase where it announces that: then there is no staging snapshot besides those of the layers."""
+    image = images.get("webapp:v1")
+    plugin = engine.ctr("plugins", "ls", "-d", "type==io.containerd.snapshotter.v1,id==overlayfs")
+    command = berth_command(ns, engine, pushed("webapp:v1", registry), "--backfill", "no", "-v")
+    code, _, err = run(ns, command)
+    assert code == 0, err
+    calls = [err.count(f"Snapshots/{name} ") for name in ("Prepare", "Commit")]
+    staging = 0 if ",rebase" in plugin else 1
+    assert calls == [len(image.layers) + staging, len(image.layers)], err
+
+
+def test_a_newer_image_upon_the_layers_of_an_older(ns, registry, engine, other):
+    image, reference = images.get("webapp:v2"), pushed("webapp:v2", registry)
+    before = time.time_ns()
+    berth_pull(ns, engine, pushed("webapp:v1", registry), "--backfill", "no")
+    assert berth_pull(ns, engine, reference, "--backfill", "no")["layers_fetched"] == 1
+    other.docker("pull", "-q", reference)
+    same_files(engine, other, image, reference, before)
+    assert runs(engine, reference)
+
+
+# By itself `berth pull` does the same: quickstart is larger than what `berth up` would keep on the way.
+@pytest.mark.parametrize(
+    ("name", "when"),
+    [("webapp:v1", "tee"), ("buildx", "tee"), ("zstd:webapp", "tee"), ("quickstart:v1", "auto")],
+)
+def test_with_tee_it_is_complete_after_one_transfer(ns, registry, engine, other, name, when):
     image = images.get(name)
     reference = pushed(name, registry)
-    answer = berth_pull(ns, engine, reference, "--backfill", "tee")
+    answer = berth_pull(ns, engine, reference, "--backfill", when)
     assert (answer["store"], answer["bytes"], answer["backfilled_bytes"]) == ("containerd", image.size_bytes, 0)
     other.docker("pull", "-q", reference)
     assert identity(engine, reference) == identity(other, reference)

@@ -1,4 +1,7 @@
-"""--fast-load: Docker reads layers from FIFOs in its spool. What comes of it, of a berth that dies, and where it cannot be."""
+"""--fast-load: Docker reads layers from FIFOs in its spool.
+
+What comes of it, what of a berth that dies, and where it cannot be.
+"""
 
 import contextlib
 import gzip
@@ -136,7 +139,7 @@ def test_the_next_run_lets_dockerd_go_that_waits_for_a_dead_one(world, fast):
     disarm(world)
     time.sleep(1)
     assert world.spool(), "dockerd was to wait"
-    done = world.berth.pull(world.image, "--json", env={"BERTH_FAST_LOAD": fast} if fast else {"BERTH_FAST_LOAD": None})
+    done = world.berth.pull(world.image, "--json", env={"BERTH_FAST_LOAD": fast or None})
     assert done.code == 0 and "warning" not in done.err, done
     only_the_image(world)
     world.remove_all()
@@ -232,7 +235,10 @@ def test_other_stores_do_as_without(ns, kind):
     assert done.err.count("warning") == 1 and "is not the classic one" in done.err, done
 
 
-HIDDEN = {"not there": "mount -t tmpfs tmpfs {0}", "not the same": "mkdir -p {0}/tmp && mount -t tmpfs -o mode=700 tmpfs {0}/tmp"}
+HIDDEN = {
+    "not there": "mount -t tmpfs tmpfs {0}",
+    "not the same": "mkdir -p {0}/tmp && mount -t tmpfs -o mode=700 tmpfs {0}/tmp",
+}
 
 
 @pytest.mark.parametrize("what", HIDDEN)
