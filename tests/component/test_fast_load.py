@@ -127,9 +127,8 @@ def test_a_killed_pull_leaves_nothing_to_the_next(world):
         only_the_image(world)
 
 
-@pytest.mark.parametrize("fast", ["1", ""])
-def test_the_next_run_lets_dockerd_go_that_waits_for_a_dead_one(world, fast):
-    """Stopped when dockerd has just been told what to open: nobody opens the other end."""
+def left_waiting(world):
+    """Stopped when dockerd has just been told what to open: nobody opens the other end, if it came in time."""
     uploaded = taps.Step("docker", LOAD, "uploaded", 1)
     stopped = at(world, ("load", uploaded, 0), lambda process: process.send_signal(signal.SIGSTOP))
     service = world.pull()
@@ -138,7 +137,14 @@ def test_the_next_run_lets_dockerd_go_that_waits_for_a_dead_one(world, fast):
     service.kill()
     disarm(world)
     time.sleep(1)
-    assert world.spool(), "dockerd was to wait"
+    if not world.spool():
+        world.remove_all()
+    return world.spool()
+
+
+@pytest.mark.parametrize("fast", ["1", ""])
+def test_the_next_run_lets_dockerd_go_that_waits_for_a_dead_one(world, fast):
+    assert any(left_waiting(world) for _ in range(10)), "dockerd was to wait"
     done = world.berth.pull(world.image, "--json", env={"BERTH_FAST_LOAD": fast or None})
     assert done.code == 0 and "warning" not in done.err, done
     only_the_image(world)
