@@ -199,6 +199,8 @@ static int run(struct pull_job *j, int64_t deadline_ms, struct pulled *out, stru
 	j->store->image_id(j->context->docker, &j->store_image, out->image_id);
 	memcpy(out->digest, j->image.top.descriptor.digest.text, DIGEST_SIZE);
 	out->n_layers = j->image.parsed.n_layers;
+	if (j->hooks && j->hooks->resolved && j->hooks->resolved(j->hooks->arg, out->digest, err) < 0)
+		return -1;
 	if (already_there(j, out->image_id, &out->was_present, err) < 0)
 		return -1;
 	out->store = "";

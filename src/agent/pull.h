@@ -31,6 +31,8 @@ struct pull_hooks {
 	void (*bytes)(void *arg, int64_t received, int64_t total);
 	/* A step of the way begins: "resolve", "pull". */
 	void (*phase)(void *arg, const char *phase);
+	/* The tag means that digest, and nothing has been fetched yet. -1 ends the pull, with *err as it is. */
+	int (*resolved)(void *arg, const char *digest, struct err *err);
 	void *arg;
 };
 

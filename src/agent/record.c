@@ -175,6 +175,8 @@ static struct json *new_deployment(const struct record_deployment *r)
 	json_set_str(row, "config", r->config);
 	json_set_str(row, "strategy", r->strategy);
 	json_set_str(row, "failure", r->failure);
+	if (r->failure && r->passing)
+		json_set_bool(row, "passing", true);
 	if (r->from_digest)
 		json_set_str(row, "from_digest", r->from_digest);
 	if (r->from_config)
@@ -226,7 +228,7 @@ struct json *record_objection(const char *state_dir, const char *name, const cha
 	for (const struct json *row = json_first(rows); row && *digest; row = json_next(row)) {
 		if (is_about(row, "from_digest", digest, "from_config", config))
 			return json_clone(row);
-		if (is_about(row, "digest", digest, "config", config))
+		if (is_about(row, "digest", digest, "config", config) && !json_get(row, "passing"))
 			return json_string(json_get(row, "failure")) ? json_clone(row) : NULL;
 	}
 	return NULL;

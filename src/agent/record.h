@@ -33,6 +33,7 @@ struct record_deployment {
 	const char *image, *digest, *config;
 	const char *strategy; /* "first", "blue-green", "recreate" */
 	const char *failure;  /* NULL: it serves */
+	bool passing;         /* a failure that is no fault of this image with these options: it may be tried again */
 	const char *from_digest, *from_config; /* of a rollback: what it left */
 	int64_t gap_ms;       /* -1: none */
 };
@@ -46,7 +47,8 @@ struct json *record_last_deployment(const char *state_dir, const char *name, boo
 
 /*
  * Did the last attempt at exactly this (digest and configuration) fail, or has somebody rolled back from it since? Then
- * that row, the caller's, without "failure" if it is a rollback; else NULL. An unknown digest ("") never did.
+ * that row, the caller's, without "failure" if it is a rollback; else NULL. An unknown digest ("") never did, and passing
+ * failures say nothing.
  */
 struct json *record_objection(const char *state_dir, const char *name, const char *digest, const char *config);
 

@@ -10,9 +10,9 @@
 
 static void on_phase(void *arg, const char *phase)
 {
-	const struct deployment *d = arg;
+	const struct rollout *r = arg;
 
-	log_info("%s %s", streq(phase, "pull") ? "pulling" : "resolving", d->image);
+	log_info("%s %s", streq(phase, "pull") ? "pulling" : "resolving", r->d->image);
 }
 
 static int await_docker(struct deployment *d, struct err *err)
@@ -54,10 +54,46 @@ static void end(struct rollout *r)
 	container_state_clear(&r->new);
 }
 
+static bool is_current(const struct rollout *r)
+{
+	const struct deployment *d = r->d;
+	const struct container_state *s = &r->old;
+
+	return r->has_old && *r->out->digest && streq(s->label_digest, r->out->digest) &&
+	       streq(s->label_config, d->config_hash) && streq(s->label_image, d->image);
+}
+
+static int refuse_known_failure(struct rollout *r, struct err *err)
+{
+	const struct deployment *d = r->d;
+	CLEANUP(json_freep) struct json *row =
+		record_objection(opt_str(d->context->options, OPT_STATE_DIR), d->name, r->out->digest, d->config_hash);
+
+	if (!row)
+		return 0;
+	r->refused = true;
+	const char *failure = json_string(json_get(row, "failure")), *at = json_string(json_get(row, "at"));
+	if (failure)
+		err_set(err, ERR_FAILED, "this image (%.19s) failed on %s: %s", r->out->digest, at ?: "an earlier day", failure);
+	else
+		err_set(err, ERR_FAILED, "this image (%.19s) was rolled back from on %s", r->out->digest,
+			at ?: "an earlier day");
+	return err_hint(err, "`berth deploy --force` tries it again; a new image under this tag needs no --force");
+}
+
+/* What is known to be no good is not even fetched. */
+static int on_resolved(void *arg, const char *digest, struct err *err)
+{
+	struct rollout *r = arg;
+
+	(void)snprintf(r->out->digest, sizeof r->out->digest, "%s", digest);
+	return r->req->force || is_current(r) ? 0 : refuse_known_failure(r, err);
+}
+
 static int acquire(struct rollout *r, struct acquired *image, struct err *err)
 {
 	struct deployment *d = r->d;
-	const struct pull_hooks hooks = { .phase = on_phase, .arg = d };
+	const struct pull_hooks hooks = { .phase = on_phase, .resolved = on_resolved, .arg = r };
 	char line[ERR_LINE_MAX];
 
 	for (unsigned int failures = 1;; failures++) {
@@ -78,15 +114,6 @@ static int acquire(struct rollout *r, struct acquired *image, struct err *err)
 	return 0;
 }
 
-static bool is_current(const struct rollout *r)
-{
-	const struct deployment *d = r->d;
-	const struct container_state *s = &r->old;
-
-	return r->has_old && *r->out->digest && streq(s->label_digest, r->out->digest) &&
-	       streq(s->label_config, d->config_hash) && streq(s->label_image, d->image);
-}
-
 /* Same digest, same options. One that is stopped is started; that it runs is all that can be asked for. */
 static int stay(struct rollout *r, struct err *err)
 {
@@ -103,23 +130,6 @@ static int stay(struct rollout *r, struct err *err)
 		return 0;
 	*err = why;
 	return -1;
-}
-
-static int refuse_known_failure(struct rollout *r, struct err *err)
-{
-	const struct deployment *d = r->d;
-	CLEANUP(json_freep) struct json *row =
-		record_objection(opt_str(d->context->options, OPT_STATE_DIR), d->name, r->out->digest, d->config_hash);
-
-	if (!row)
-		return 0;
-	const char *failure = json_string(json_get(row, "failure")), *at = json_string(json_get(row, "at"));
-	if (failure)
-		err_set(err, ERR_FAILED, "this image (%.19s) failed on %s: %s", r->out->digest, at ?: "an earlier day", failure);
-	else
-		err_set(err, ERR_FAILED, "this image (%.19s) was rolled back from on %s", r->out->digest,
-			at ?: "an earlier day");
-	return err_hint(err, "`berth deploy --force` tries it again; a new image under this tag needs no --force");
 }
 
 /* What the registry and the engine's disk need of the image, now that it serves. */
@@ -140,13 +150,36 @@ static bool holds(const struct rollout *r)
 	return r->req->unattended && r->has_old && (r->same || deployment_is_wanted(r->d));
 }
 
+/* What the image or the machine lacks, asking again does not bring; the way there may be better tomorrow. */
+static bool is_lasting(const struct err *err)
+{
+	switch (err->kind) {
+	case ERR_REFUSED:
+	case ERR_LIMIT:
+	case ERR_FAILED:
+	case ERR_SYSTEM:
+		return !err->retryable;
+	default:
+		return false;
+	}
+}
+
 static void acquire_failed(struct rollout *r, struct err *err)
 {
 	bool again = r->req->unattended && err->retryable;
 
-	if (err->kind != ERR_CANCELLED && !again)
-		rollout_record(r, err->msg);
+	if (!r->refused && is_lasting(err))
+		rollout_record_failure(r, err->msg, true);
 	err->retryable = again; /* else it has been tried as often as is sensible */
+}
+
+/* What nobody has noted yet is no fault of the image's; what is tried again at once would fill the history. */
+static void note_failure(struct rollout *r, const struct err *err)
+{
+	bool begun = *r->out->image, again = r->req->unattended && err->retryable;
+
+	if (begun && !again && !r->recorded && !r->refused && err->kind != ERR_CANCELLED)
+		rollout_record_failure(r, err->msg, false);
 }
 
 static int deploy(struct rollout *r, struct err *err)
@@ -175,7 +208,7 @@ static int deploy(struct rollout *r, struct err *err)
 	bool switched = r->has_old && r->strategy == STRATEGY_BLUE_GREEN;
 	if (generation_candidate(d, &image, switched, err) < 0) {
 		if (!err->retryable && err->kind != ERR_CANCELLED)
-			rollout_record(r, err->msg);
+			rollout_record_failure(r, err->msg, true);
 		return -1;
 	}
 	if (rollout_carry_out(r, err) < 0)
@@ -197,6 +230,8 @@ int rollout_deploy(struct deployment *d, const struct rollout_request *req, stru
 	};
 
 	int result = deploy(&r, err);
+	if (result < 0)
+		note_failure(&r, err);
 	end(&r);
 	return result;
 }
@@ -239,6 +274,8 @@ int rollout_back(struct deployment *d, const struct rollout_request *req, struct
 	struct rollout r = { .d = d, .req = req, .out = out, .by = "rollback", .back = true, .candidate = d->prev };
 
 	int result = go_back(&r, err);
+	if (result < 0)
+		note_failure(&r, err);
 	end(&r);
 	return result;
 }

@@ -21,6 +21,8 @@ struct rollout {
 	int64_t memory_bytes;        /* what the new one may use; 0: as the old one */
 	bool stopped;                /* the old one, to make room */
 	bool moved;                  /* the switch */
+	bool refused;                /* what failed before, or was gone back from */
+	bool recorded;               /* how it went */
 	int64_t began_ms, stopped_ms; /* clock_mono_ms() */
 };
 
@@ -42,7 +44,9 @@ int rollout_ensure(struct rollout *r, struct err *err) MUST_CHECK;
 /* Decides r->strategy for the options' container; says why when it is recreate. */
 int rollout_choose(struct rollout *r, struct err *err) MUST_CHECK;
 
-/* Into state.json; failure NULL: it serves. */
-void rollout_record(struct rollout *r, const char *failure);
+/* Into state.json. */
+void rollout_record_success(struct rollout *r);
+/* at_fault: it is the image, or its options, and trying again is no use until either is another. */
+void rollout_record_failure(struct rollout *r, const char *failure, bool at_fault);
 
 #endif

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-void rollout_record(struct rollout *r, const char *failure)
+static void record(struct rollout *r, const char *failure, bool at_fault)
 {
 	const struct rollout_result *out = r->out;
 	const struct record_deployment row = {
@@ -19,14 +19,26 @@ void rollout_record(struct rollout *r, const char *failure)
 		.config = r->config,
 		.strategy = out->strategy,
 		.failure = failure,
+		.passing = !at_fault,
 		.from_digest = r->back && !failure ? r->old.label_digest : NULL,
 		.from_config = r->back && !failure ? r->old.label_config : NULL,
 		.gap_ms = out->gap_ms,
 	};
 	struct err noted;
 
+	r->recorded = true;
 	if (record_deployment(opt_str(r->d->context->options, OPT_STATE_DIR), &row, &noted) < 0)
 		log_err(LOG_LEVEL_WARNING, &noted); /* history only */
+}
+
+void rollout_record_success(struct rollout *r)
+{
+	record(r, NULL, false);
+}
+
+void rollout_record_failure(struct rollout *r, const char *failure, bool at_fault)
+{
+	record(r, failure, at_fault);
 }
 
 int rollout_reach_docker(struct rollout *r, struct err *err)
@@ -104,7 +116,7 @@ int rollout_undo(struct rollout *r, bool at_fault, const struct err *why, struct
 	if (rollout_reach_docker(r, &later) < 0 || clear_away(r, &later) < 0 || rollout_ensure(r, &later) < 0)
 		log_err(LOG_LEVEL_ERROR, &later);
 	if (at_fault)
-		rollout_record(r, why->msg);
+		rollout_record_failure(r, why->msg, true);
 	*err = *why;
 	err->retryable = r->req->unattended && !at_fault && why->retryable;
 	return err_wrap(err, "%s of %s failed", r->back ? "rollback" : "deploy", d->image ?: d->name);
@@ -175,6 +187,6 @@ int rollout_carry_out(struct rollout *r, struct err *err)
 	log_info("starting %s", r->candidate);
 	if ((beside ? rollout_beside(r, err) : in_place(r, err)) < 0)
 		return -1;
-	rollout_record(r, NULL);
+	rollout_record_success(r);
 	return 0;
 }

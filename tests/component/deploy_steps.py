@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from lab import Engine, Registry, images
+from lab import Engine, Registry, images, oci
 from service import Berth, request
 
 KIND = os.environ.get("BERTH_DEPLOY_ENGINE", "docker20")
@@ -95,6 +95,18 @@ def web(registry):
 def moved(registry, to="webapp:v2"):
     """The tag means another image now."""
     return images.push(to, registry, "team/web", "latest")
+
+
+def variant(directory, version, data):
+    """A version of the web application with a layer of data on top; an image of its own layout."""
+    layout, base, layers = oci.Layout(directory), images.get(f"webapp:{version}"), []
+    for descriptor, diff_id in zip(base.layers, base.diff_ids, strict=True):
+        oci.link(base.blob(descriptor["digest"]), layout.path)
+        layers.append(oci.Layer(descriptor["digest"], descriptor["size"], diff_id))
+    layers.append(layout.layer(oci.Tar().file("data", data).bytes()))
+    layout.tag("latest", layout.image(layers, base.config["config"]))
+    layout.write()
+    return oci.read(layout.path, "latest")
 
 
 def result(client):

@@ -1,6 +1,7 @@
 """A world for tests that interrupt: an engine and a registry behind taps, and what must be true afterwards."""
 
 import collections
+import contextlib
 import itertools
 import json
 import os
@@ -236,7 +237,8 @@ def at(world, moment, action):
 
     def later(process):
         time.sleep(delay)
-        act(process)
+        with contextlib.suppress(ProcessLookupError):  # it was over before: no hit
+            act(process)
 
     def begin():
         process = wait_until(lambda: world.running)  # the one of this moment, whoever runs when it is over

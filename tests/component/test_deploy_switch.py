@@ -190,36 +190,6 @@ def test_dockerd_dies_while_a_candidate_starts(ns, docker, berth, registry, web,
     assert json.loads(outside.ask())["version"] == version(ns) == "v2"
 
 
-BAD = {
-    "ends": (("--", "sh", "-c", "exit 7"), "exit code 7"),
-    "ends without a fault": (("--", "true"), "exit code 0"),
-    "is never ready": (("-e", "X=1", "--probe", "tcp://:9", "--ready-timeout", "1s"), "not ready within 1 s"),
-    "has no such user": (("--user", "nobody-here"), "check --user"),
-    "has no such command": (("--entrypoint", "/nothing"), "is the command in the image?"),
-    "has no such log driver": (("--log-driver", "nonsense"), "nonsense"),
-    "wants too much memory": (("--memory", "900g"), "--strategy recreate needs"),
-}
-
-
-def test_no_kind_of_bad_candidate_costs_a_request(ns, docker, berth, registry, web, outside):
-    service = berth.up(web, *PORTS)
-    service.ready()
-    moved(registry)
-    answer(deploy(berth, web))
-    first = docker.inspect("web")["Id"]
-    client = outside.load()
-    for kind, (argv, said) in BAD.items():
-        done = deploy(berth, web, *argv)
-        assert done.code == 1 and said in done.last_line, f"{kind}: {done}"
-        assert docker.inspect("web")["Id"] == first and "web-next" not in names(docker, "--all"), kind
-    done = berth.run("deploy", web.replace("latest", "none"), *PORTS)
-    assert done.code == 1, done
-    assert result(client) == ({"v2"}, [])
-    assert service.health()[0] == 200
-    shown = json.loads(berth.run("status", "--name", "web", "--json").out)
-    assert shown["status"] == "ready" and shown["last_failure"]["failure"]
-
-
 SLOW = """
 import socket, sys
 with socket.create_connection((sys.argv[1], 80), timeout=20) as s:

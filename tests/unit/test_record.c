@@ -243,6 +243,17 @@ static void deployed(const char *name, const char *digest, const char *config, c
 		fail_msg("%s", err.msg);
 }
 
+static void failed_in_passing(const char *name, const char *digest, const char *config, const char *failure)
+{
+	const struct record_deployment r = {
+		.name = name, .by = "deploy", .digest = digest, .config = config, .failure = failure, .passing = true, .gap_ms = -1,
+	};
+	struct err err;
+
+	if (record_deployment(state_dir, &r, &err) < 0)
+		fail_msg("%s", err.msg);
+}
+
 static bool has_failed(const char *name, const char *digest, const char *config)
 {
 	CLEANUP(json_freep) struct json *row = record_objection(state_dir, name, digest, config);
@@ -278,6 +289,23 @@ static void what_was_rolled_back_from_is_remembered(void **state)
 	assert_true(has_failed("web", A, "c1"));
 	deployed("web", A, "c1", NULL);
 	assert_false(has_failed("web", A, "c1"));
+}
+
+/* The way to it was bad, say: told, and no reason not to try again; nor does it excuse an earlier failure. */
+static void a_passing_failure_is_no_objection(void **state)
+{
+	(void)state;
+	(void)unlink(file);
+	failed_in_passing("web", A, "c1", "connection reset");
+	assert_false(has_failed("web", A, "c1"));
+	CLEANUP(json_freep) struct json *failed = record_last_deployment(state_dir, "web", true);
+	assert_string_equal(json_string(json_get(failed, "digest")), A);
+	deployed("web", A, "c1", "exit code 3");
+	failed_in_passing("web", A, "c1", "connection reset");
+	assert_true(has_failed("web", A, "c1"));
+	rolled_back("web", B, A, "c2");
+	failed_in_passing("web", A, "c2", "connection reset");
+	assert_true(has_failed("web", A, "c2"));
 }
 
 static bool is_wanted(const char *name, const char *image, const char *config)
@@ -374,6 +402,7 @@ int main(void)
 		cmocka_unit_test(a_link_is_replaced_not_followed),
 		cmocka_unit_test(a_failed_deployment_is_remembered_until_it_succeeds),
 		cmocka_unit_test(what_was_rolled_back_from_is_remembered),
+		cmocka_unit_test(a_passing_failure_is_no_objection),
 		cmocka_unit_test(the_options_that_were_carried_out_last_are_known),
 		cmocka_unit_test(old_deployments_go),
 		cmocka_unit_test(a_forgotten_image_is_one_row_less),
