@@ -14,20 +14,29 @@ static void end(struct deployment *d, const char *how)
 	log_notice("%s is drained: %s", d->name, how);
 }
 
+void drain_counted(struct drain *n, size_t left, int64_t began_ms, int64_t ended_ms)
+{
+	n->look_again_ms = ended_ms + SHARE * (ended_ms - began_ms);
+	n->none_ms = left ? 0 : began_ms;
+	if (left)
+		n->busy_ms = ended_ms;
+}
+
+bool drain_is_quiet(const struct drain *n, int64_t quiet_ms)
+{
+	return n->none_ms && n->none_ms - n->busy_ms >= quiet_ms;
+}
+
 static void count(struct deployment *d, const struct container_state *state, int64_t now_ms)
 {
-	struct drain *n = &d->drain;
 	struct err err;
+	size_t left = 1;
 
-	if (now_ms < n->look_again_ms)
+	if (now_ms < d->drain.look_again_ms)
 		return;
-	n->left = 1;
-	if (state && route_connections(state, &n->left, &err) < 0)
+	if (state && route_connections(state, &left, &err) < 0)
 		log_debug("%s", err.msg);
-	int64_t after_ms = clock_mono_ms();
-	n->look_again_ms = after_ms + SHARE * (after_ms - now_ms);
-	if (n->left)
-		n->busy_ms = after_ms;
+	drain_counted(&d->drain, left, now_ms, clock_mono_ms());
 }
 
 bool drain_look(struct deployment *d, const struct container_state *state)
@@ -50,7 +59,7 @@ bool drain_look(struct deployment *d, const struct container_state *state)
 		return true;
 	}
 	count(d, state, now_ms);
-	if (now_ms - n->busy_ms >= quiet_ms)
+	if (drain_is_quiet(n, quiet_ms))
 		end(d, "its connections are gone");
 	else if (now_ms - n->began_ms >= timeout_ms)
 		end(d, "--drain-timeout has passed, and it has connections still");

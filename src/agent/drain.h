@@ -19,8 +19,8 @@ struct deployment;
 struct drain {
 	int64_t began_ms;     /* clock_mono_ms(); 0: not begun */
 	int64_t busy_ms;      /* when connections were last seen */
+	int64_t none_ms;      /* when there were none, by the last counting; 0: there were some */
 	int64_t look_again_ms; /* counting takes time where there are many: not sooner */
-	size_t left;          /* connections */
 	bool over, stopped;   /* the container was stopped at its end */
 };
 
@@ -30,6 +30,11 @@ struct drain {
  * not run. What cannot be counted (on the host's network) is waited for.
  */
 bool drain_look(struct deployment *d, const struct container_state *state);
+
+/* What a counting from began_ms to ended_ms has found. */
+void drain_counted(struct drain *n, size_t left, int64_t began_ms, int64_t ended_ms);
+/* The last counting found none, quiet_ms after there were any: that nobody has counted meanwhile says nothing. */
+bool drain_is_quiet(const struct drain *n, int64_t quiet_ms);
 
 /* It serves again: the next drain begins anew. */
 void drain_forget(struct deployment *d);
