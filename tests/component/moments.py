@@ -124,6 +124,7 @@ class World:
         """No process, no spool, no file besides these. A writer that was killed leaves one, until the next writes."""
         state = ("state.json", "state.json.new", "state.lock")
         wait_until(lambda: not self.survivors(), 3, lambda: self.survivors())
+        self.sessions.clear()  # their numbers are given to others sooner or later
         wait_until(lambda: not self.spool(), 5, lambda: f"{self.engine.data_dir}/tmp: {self.spool()}")
         for where, allowed in ((self.berth.run_dir, run), (self.berth.state_dir, state)):
             there = {p.name for p in where.glob("*")} if where.exists() else set()

@@ -5,9 +5,13 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
+import urllib.parse
 
 import pytest
+from deploy_steps import variant
+from lab import images
 from moments import PORTS, SEED, Sampler, World, at, by_phase, disarm, kill
 from service import binary
 from tap import wait_until
@@ -69,7 +73,7 @@ def test_a_killed_deploy_leaves_one_truth(world, strategy, phase):
         over_after(service, done)
         service.kill()
         disarm(world)
-        sampler.counts[phase]["hit"] += done.is_set()
+        sampler.counts[phase].update({"moments": 1, "hit": done.is_set()})
         try:
             if strategy == "blue-green":
                 assert any(state == "running" for _, state in world.containers().values())
@@ -78,6 +82,54 @@ def test_a_killed_deploy_leaves_one_truth(world, strategy, phase):
             print(f"\nkilled at {moment}; it had said\n{service.err}")
             raise
         one_truth(world, strategy)
+        sampler.counts[phase]["recovered"] += 1
+    sampler.print()
+
+
+PULL_MOMENTS = {"resolve": 2, "upload": 3, "commit": 3}
+
+
+def forget_new_image(world):
+    """The generation that is not web's has never been here."""
+    world.api("DELETE", "/containers/web-prev?force=1")
+    for row in json.loads(world.api("GET", "/images/json?all=1")[1]):
+        world.api("DELETE", f"/images/{urllib.parse.quote(row['Id'])}")  # not that of a container
+
+
+@pytest.mark.parametrize("phase", PULL_MOMENTS)
+def test_a_deploy_killed_while_it_pulls_changes_nothing(world, phase, tmp_path):
+    world.remove_all()
+    deploy(world)
+    deploy(world)
+    data = random.Random(SEED).randbytes(2 << 20)
+    images.push_image(variant(tmp_path / "newer", "v2", data), world.registry, "team/web", "latest")
+    for tap in world.taps:
+        tap.watch()
+    deploy(world)
+    steps = by_phase(world, [*world.hub.steps, *world.docker.steps])
+    assert world.berth.run("rollback", "--name", "web", "--drain-timeout", "1s").code == 0
+    first = world.containers()["web"]
+    sampler = Sampler(f"deploy, killed while it pulls ({world.kind})")
+    for moment in sampler.choose(steps, {phase: CAMPAIGN or PULL_MOMENTS[phase]}):
+        forget_new_image(world)
+        done = at(world, moment, kill)
+        service = world.start("deploy", world.image, *DEPLOY)
+        over_after(service, done)
+        service.kill()
+        disarm(world)
+        sampler.counts[phase].update({"moments": 1, "hit": done.is_set()})
+        try:
+            world.serves(also=("web-prev",))
+            one_truth(world, "blue-green")
+            if service.process.returncode == -signal.SIGKILL:
+                assert world.containers()["web"] == first
+            else:
+                assert world.berth.run("rollback", "--name", "web", "--drain-timeout", "1s").code == 0
+        except BaseException:
+            print(f"\nkilled at {moment}; it had said\n{service.err}")
+            raise
+        sampler.counts[phase]["recovered"] += 1
+    sampler.print()
 
 
 DOCKERD_KILLS = int(os.environ.get("BERTH_DOCKERD_KILLS", "3"))
@@ -106,7 +158,7 @@ def test_a_dockerd_killed_during_a_deploy_leaves_one_truth(world):
         service = world.start("deploy", world.image, *DEPLOY)
         over_after(service, done)  # which may hear of it before this thread does
         disarm(world)
-        sampler.counts[moment[0]]["hit"] += bool(begun)
+        sampler.counts[moment[0]].update({"moments": 1, "hit": bool(begun)})
         if begun:
             assert done.wait(20)
             world.engine.start()
@@ -118,7 +170,9 @@ def test_a_dockerd_killed_during_a_deploy_leaves_one_truth(world):
         except BaseException:
             print(f"\ndockerd killed at {moment}; it had said\n{service.err}")
             raise
-    print(f"\n{ends}")
+        sampler.counts[moment[0]]["recovered"] += 1
+    sampler.print()
+    print(ends)
     assert any(hit for _, hit, _ in ends)
 
 
