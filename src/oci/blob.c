@@ -203,6 +203,22 @@ enum blob_state blob_state(const struct blob_set *set, size_t i)
 	return set->blobs[i].state;
 }
 
+bool blob_set_verified(const struct blob_set *set)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (!set->blobs[i].skip && set->blobs[i].state != BLOB_VERIFIED)
+			return false;
+	return true;
+}
+
+ssize_t blob_set_failed(const struct blob_set *set)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (set->blobs[i].state == BLOB_FAILED)
+			return (ssize_t)i;
+	return -1;
+}
+
 const struct err *blob_error(const struct blob_set *set, size_t i)
 {
 	return &set->blobs[i].err;

@@ -36,6 +36,8 @@ int blob_set_start(struct registry *r, struct http *http, struct loop *loop, con
 void blob_set_free(struct blob_set *set); /* cancels what runs */
 
 enum blob_state blob_state(const struct blob_set *set, size_t i);
+bool blob_set_verified(const struct blob_set *set); /* all of them, but those that are left out */
+ssize_t blob_set_failed(const struct blob_set *set); /* the lowest BLOB_FAILED one, or -1 */
 const struct err *blob_error(const struct blob_set *set, size_t i); /* of a BLOB_FAILED blob */
 /*
  * Of a BLOB_FAILED blob: what was taken of it turned out wrong, and one fetch from its first byte may help. What was

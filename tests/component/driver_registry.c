@@ -111,14 +111,8 @@ static void on_blob(void *arg, size_t i)
 static bool all_ended(void *arg)
 {
 	const struct puller *p = arg;
-	bool ended = p->at == p->image.parsed.n_layers;
 
-	for (size_t i = 0; i < p->image.parsed.n_layers; i++) {
-		if (blob_state(p->blobs, i) == BLOB_FAILED)
-			return true;
-		ended = ended && blob_state(p->blobs, i) == BLOB_VERIFIED;
-	}
-	return ended;
+	return blob_set_failed(p->blobs) >= 0 || (p->at == p->image.parsed.n_layers && blob_set_verified(p->blobs));
 }
 
 static int pull_blobs(struct puller *p, struct err *err)
