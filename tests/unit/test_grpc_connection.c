@@ -1,31 +1,10 @@
 /* Calls over one HTTP/2 connection, and what becomes of a peer that does anything but answer. */
+#include "http_fixture.h"
+
 #include "engine/grpc.h"
 #include "h2_peer.h"
-#include "table.h"
 
 #define METHOD "/test.v1.Test/Ask"
-
-static struct loop *loop;
-static struct http *http;
-
-static int setup(void **state)
-{
-	const struct http_config config = { .user_agent = "berth/test" };
-	struct err err;
-
-	(void)state;
-	if (loop_new(&loop, &err) < 0 || http_new(loop, &config, &http, &err) < 0)
-		fail_msg("%s", err.msg);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	http_free(http);
-	loop_free(loop);
-	return 0;
-}
 
 /* --- what the peer says --- */
 
