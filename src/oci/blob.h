@@ -1,5 +1,5 @@
 /*
- * Large blobs: several at once, lowest first, each delivered in order. A blob larger than a few MiB comes
+ * Large blobs: several at once, lowest first, each delivered in order. When its reader starves, a blob larger than a few MiB comes
  * in ranges over several connections, more of them while that brings more; a server that answers a range
  * request with all of it is read to the end in one piece. Bytes pass SHA-256 as soon as they have no gap;
  * blob_peek() hands them out before the end is known, so whoever uses them must hold the result back until
