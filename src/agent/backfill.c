@@ -1,5 +1,6 @@
 #include "agent/backfill.h"
 
+#include "agent/rounds.h"
 #include "base/clock.h"
 #include "oci/blob.h"
 
@@ -10,7 +11,7 @@ struct backfill {
 	struct store_session *session;
 	bool *skip;
 	size_t n;
-	bool pumping, again, failed;
+	struct rounds rounds;
 	int64_t started_ms, taken_bytes; /* for the rate */
 	struct loop_timer *timer;        /* runs while there is no allowance */
 	struct err err;
@@ -19,27 +20,14 @@ struct backfill {
 /* How often the allowance is looked at when it is used up. */
 #define RATE_TICK_MS 100
 
-static void pump(struct backfill *b);
-
-static void on_blob(void *arg, size_t i)
-{
-	(void)i;
-	pump(arg);
-}
-
-static void on_event(void *arg)
-{
-	pump(arg);
-}
-
 static int check_blobs(struct backfill *b)
 {
-	for (size_t i = 0; i < b->n; i++)
-		if (!b->skip[i] && blob_state(b->blobs, i) == BLOB_FAILED) {
-			b->err = *blob_error(b->blobs, i);
-			return -1;
-		}
-	return 0;
+	ssize_t i = blob_set_failed(b->blobs);
+
+	if (i < 0)
+		return 0;
+	b->err = *blob_error(b->blobs, (size_t)i);
+	return -1;
 }
 
 static void on_tick(void *arg)
@@ -47,7 +35,7 @@ static void on_tick(void *arg)
 	struct backfill *b = arg;
 
 	b->timer = NULL;
-	pump(b);
+	rounds_event(&b->rounds);
 }
 
 /* How many of len bytes may be taken now; a timer asks again where that is none. */
@@ -83,8 +71,17 @@ static int feed(struct backfill *b)
 	return 0;
 }
 
-static void show(struct backfill *b)
+static int work(void *arg)
 {
+	struct backfill *b = arg;
+
+	return check_blobs(b) < 0 ? -1 : feed(b);
+}
+
+static void show(void *arg)
+{
+	const struct backfill *b = arg;
+
 	for (size_t i = 0; b->req.progress && i < b->n; i++)
 		if (!b->skip[i])
 			progress_layer(b->req.progress, i,
@@ -92,26 +89,9 @@ static void show(struct backfill *b)
 				       blob_received_bytes(b->blobs, i));
 }
 
-static void pump(struct backfill *b)
-{
-	b->again = true;
-	if (b->pumping || b->failed || !b->blobs || !b->session)
-		return;
-	b->pumping = true;
-	while (b->again && !b->failed) {
-		b->again = false;
-		b->failed = check_blobs(b) < 0 || feed(b) < 0;
-	}
-	b->pumping = false;
-	show(b);
-}
-
 bool backfill_settled(const struct backfill *b)
 {
-	for (size_t i = 0; i < b->n && !b->failed; i++)
-		if (!b->skip[i] && blob_state(b->blobs, i) != BLOB_VERIFIED)
-			return false;
-	return b->failed || store_load.wants(b->session) < 0;
+	return b->rounds.failed || (blob_set_verified(b->blobs) && store_load.wants(b->session) < 0);
 }
 
 static bool settled(void *arg)
@@ -127,11 +107,11 @@ static int start(struct backfill *b, struct err *err)
 	struct context *c = b->context;
 	const struct backfill_request *req = &b->req;
 
-	if (store_load.begin(c->docker, c->loop, req->image, b->skip, on_event, b, &b->session, err) < 0 ||
-	    blob_set_start(req->registry, c->http, c->loop, req->resolved->parsed.layers, b->skip, b->n, on_blob, b, &b->blobs,
-			   err) < 0)
+	if (store_load.begin(c->docker, c->loop, req->image, b->skip, rounds_event, &b->rounds, &b->session, err) < 0 ||
+	    blob_set_start(req->registry, c->http, c->loop, req->resolved->parsed.layers, b->skip, b->n,
+			   rounds_blob_event, &b->rounds, &b->blobs, err) < 0)
 		return -1;
-	pump(b);
+	rounds_start(&b->rounds);
 	return 0;
 }
 
@@ -139,7 +119,13 @@ int backfill_start(struct context *c, const struct backfill_request *req, struct
 {
 	struct backfill *b = xcalloc(1, sizeof *b);
 
-	*b = (struct backfill){ .context = c, .req = *req, .n = req->resolved->parsed.n_layers, .started_ms = clock_mono_ms() };
+	*b = (struct backfill){
+		.context = c,
+		.req = *req,
+		.n = req->resolved->parsed.n_layers,
+		.rounds = { .work = work, .after = show, .arg = b },
+		.started_ms = clock_mono_ms(),
+	};
 	b->skip = xcalloc(b->n + 1, sizeof *b->skip);
 	for (size_t i = 0; i < b->n; i++)
 		b->skip[i] = !req->lacks[i];
@@ -156,7 +142,7 @@ int backfill_finish(struct backfill *b, int64_t *bytes, struct err *err)
 	if (loop_wait(b->context->loop, settled, b, -1, err) < 0)
 		return -1;
 	*bytes = b->taken_bytes;
-	if (b->failed) {
+	if (b->rounds.failed) {
 		*err = b->err;
 		return -1;
 	}

@@ -5,19 +5,6 @@
 
 #include "base/clock.h"
 
-static void pump(struct transfer *t);
-
-static void on_blob(void *arg, size_t i)
-{
-	(void)i;
-	pump(arg);
-}
-
-void transfer_on_event(void *arg)
-{
-	pump(arg);
-}
-
 static int64_t received_bytes(const struct transfer *t)
 {
 	int64_t sum = 0;
@@ -36,24 +23,25 @@ static bool blob_checked(const struct transfer *t, size_t i)
 static bool all_verified(const struct transfer *t)
 {
 	for (size_t i = 0; i < t->n; i++)
-		if (!t->req->skip[i] && !(t->lanes[i].verified && blob_checked(t, i)))
+		if (!t->req->skip[i] && !t->lanes[i].verified)
 			return false;
-	return true;
+	return blob_set_verified(t->blobs);
 }
 
 static int check_blobs(struct transfer *t)
 {
-	for (size_t i = 0; i < t->n; i++)
-		if (!t->req->skip[i] && blob_state(t->blobs, i) == BLOB_FAILED) {
-			t->err = *blob_error(t->blobs, i);
-			t->result->bad_bytes = blob_wants_refetch(t->blobs, i);
-			return -1;
-		}
-	return 0;
+	ssize_t i = blob_set_failed(t->blobs);
+
+	if (i < 0)
+		return 0;
+	t->err = *blob_error(t->blobs, (size_t)i);
+	t->result->bad_bytes = blob_wants_refetch(t->blobs, (size_t)i);
+	return -1;
 }
 
-static void show(struct transfer *t)
+static void show(void *arg)
 {
+	const struct transfer *t = arg;
 	int64_t total = 0;
 
 	for (size_t i = 0; i < t->n; i++) {
@@ -107,28 +95,21 @@ static void tell_store(struct transfer *t)
 	}
 }
 
-/* Every event ends here; what an event inside causes is done in the next round. */
-static void pump(struct transfer *t)
+static int work(void *arg)
 {
-	t->again = true;
-	if (t->pumping || t->failed || !t->blobs || !t->session)
-		return;
-	t->pumping = true;
-	while (t->again && !t->failed) {
-		t->again = false;
-		t->failed = check_blobs(t) < 0 || move_on(t) < 0;
-		if (!t->failed)
-			tell_store(t);
-	}
-	t->pumping = false;
-	show(t);
+	struct transfer *t = arg;
+
+	if (check_blobs(t) < 0 || move_on(t) < 0)
+		return -1;
+	tell_store(t);
+	return 0;
 }
 
 static bool settled(void *arg)
 {
 	const struct transfer *t = arg;
 
-	return t->failed || (transfer_current_layer(t) < 0 && all_verified(t));
+	return t->rounds.failed || (transfer_current_layer(t) < 0 && all_verified(t));
 }
 
 bool transfer_can_land(void *arg)
@@ -136,7 +117,7 @@ bool transfer_can_land(void *arg)
 	const struct transfer *t = arg;
 	size_t i = t->landed;
 
-	return t->failed || i == t->n || t->req->skip[i] || (t->lanes[i].verified && blob_checked(t, i));
+	return t->rounds.failed || i == t->n || t->req->skip[i] || (t->lanes[i].verified && blob_checked(t, i));
 }
 
 static size_t count_cores(void)
@@ -166,19 +147,20 @@ static int run(struct transfer *t, struct err *err)
 
 	if (zygote_start(c->loop, &t->zygote, err) < 0)
 		return -1;
-	if (req->store->begin(c->docker, c->loop, req->image, req->skip, transfer_on_event, t, &t->session, err) < 0) {
+	if (req->store->begin(c->docker, c->loop, req->image, req->skip, rounds_event, &t->rounds, &t->session,
+			      err) < 0) {
 		t->result->incapable = err->kind == ERR_CONFIG && req->store->fallback;
 		t->result->engine_lacks = err->kind == ERR_NOT_FOUND;
 		return -1;
 	}
-	if (blob_set_start(req->registry, c->http, c->loop, req->resolved->parsed.layers, req->skip, t->n, on_blob, t,
-			   &t->blobs, err) < 0)
+	if (blob_set_start(req->registry, c->http, c->loop, req->resolved->parsed.layers, req->skip, t->n,
+			   rounds_blob_event, &t->rounds, &t->blobs, err) < 0)
 		return -1;
-	pump(t);
+	rounds_start(&t->rounds);
 	if ((req->store->parallel && transfer_land(t, err) < 0) || loop_wait(c->loop, settled, t, -1, err) < 0)
 		return -1;
 	t->result->bytes = received_bytes(t);
-	if (t->failed) {
+	if (t->rounds.failed) {
 		*err = t->err;
 		return -1;
 	}
@@ -189,7 +171,13 @@ static int run(struct transfer *t, struct err *err)
 int transfer_run(struct context *c, const struct transfer_request *req, struct transfer_result *out,
 		 struct err *err)
 {
-	struct transfer t = { .context = c, .req = req, .result = out, .workers_max = count_cores() };
+	struct transfer t = {
+		.context = c,
+		.req = req,
+		.result = out,
+		.rounds = { .work = work, .after = show, .arg = &t },
+		.workers_max = count_cores(),
+	};
 
 	*out = (struct transfer_result){ 0 };
 	start_lanes(&t);

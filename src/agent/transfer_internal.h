@@ -5,6 +5,7 @@
 #ifndef BERTH_AGENT_TRANSFER_INTERNAL_H
 #define BERTH_AGENT_TRANSFER_INTERNAL_H
 
+#include "agent/rounds.h"
 #include "agent/transfer.h"
 #include "unpack/worker.h"
 
@@ -30,14 +31,11 @@ struct transfer {
 	size_t n;
 	size_t workers_max; /* at work at the same time; a store that is streamed to has one that is fed */
 	size_t landed;      /* layers below are the engine's, or were left out */
-	bool pumping, again, failed;
+	struct rounds rounds; /* blobs, workers and the store tell it what has happened */
 	bool choked;        /* the worker of that layer could not read it; err says why */
 	size_t choked_at;
 	struct err err;
 };
-
-/* Blob, worker and store events: goes on with whatever can. For loop callbacks; arg is the transfer. */
-void transfer_on_event(void *arg);
 
 /* Moves what there is to workers and store. -1: t->err. */
 int transfer_feed(struct transfer *t) MUST_CHECK;
@@ -48,7 +46,7 @@ ssize_t transfer_current_layer(const struct transfer *t);
 
 /* loop_wait() condition: layer t->landed is verified or left out, all are, or the transfer has failed. */
 bool transfer_can_land(void *arg);
-/* Gives a parallel store its layers in the order of the image, each when it is complete. 0 also when t->failed ended it. */
+/* Gives a parallel store its layers in the order of the image, each when it is complete. 0 also when a round that failed ended it. */
 int transfer_land(struct transfer *t, struct err *err) MUST_CHECK;
 
 /* Notes what the engine's refusal means for a second attempt. Returns -1. */

@@ -47,7 +47,7 @@ int transfer_land(struct transfer *t, struct err *err)
 	for (; t->landed < t->n; t->landed++) {
 		if (loop_wait(t->context->loop, transfer_can_land, t, -1, err) < 0)
 			return -1;
-		if (t->failed)
+		if (t->rounds.failed)
 			return 0;
 		if (!t->req->skip[t->landed] && land(t, t->landed, err) < 0)
 			return -1;

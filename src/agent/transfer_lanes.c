@@ -24,7 +24,7 @@ static int start_worker(struct transfer *t, size_t i)
 		.bottom = i == 0,
 		.root_fd = root,
 	};
-	if (worker_start(t->zygote, &options, transfer_on_event, t, &lane->worker, &t->err) < 0)
+	if (worker_start(t->zygote, &options, rounds_event, &t->rounds, &lane->worker, &t->err) < 0)
 		return -1;
 	return 1;
 }
@@ -244,7 +244,7 @@ int transfer_collect(struct transfer *t)
 			continue; /* its last bytes are on their way to the store */
 		lane->verified = true;
 		if (t->req->store->parallel) {
-			t->again = true; /* its place is free for the next */
+			t->rounds.again = true; /* its place is free for the next */
 			continue;
 		}
 		worker_free(lane->worker);

@@ -1,12 +1,11 @@
 /* The first words with an engine: is it there, which version, which store. */
 #include <errno.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "engine/docker_internal.h"
+#include "net/unix.h"
 
 /* Between two looks at a socket that is not there yet: dockerd needs seconds to start. */
 #define WAIT_FIRST_MS 100
@@ -67,16 +66,9 @@ static int socket_error(const char *path, int errnum, struct err *err)
 /* Asked before curl, which tells all these apart by one word: refused. */
 static int probe_socket(const char *path, struct err *err)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	CLEANUP(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return err_sys(err, errno, "socket");
-	memcpy(address.sun_path, path, strlen(path) + 1); /* docker_new() saw that it fits */
-	/* EAGAIN: its queue is full; somebody listens. */
-	if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0 && errno != EAGAIN)
-		return socket_error(path, errno, err);
-	return 0;
+	if (unix_listens(path, err) == 0)
+		return 0;
+	return err->kind == ERR_NETWORK ? socket_error(path, err->errnum, err) : -1;
 }
 
 static int parse_version(const char *text, struct version *out)

@@ -7,10 +7,10 @@
 #include <nghttp2/nghttp2.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "engine/grpc_internal.h"
+#include "net/unix.h"
 
 #define READ_BYTES (64 * KIB)     /* at a time: answers are small */
 #define OUT_BYTES (64 * KIB)      /* gathered before they are sent: a third of a Unix socket's buffer */
@@ -313,31 +313,13 @@ static void on_event(void *arg, uint32_t events)
 	grpc_tell(g);
 }
 
-static int connect_to(const char *path, int *out, struct err *err)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	CLEANUP(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return err_sys(err, errno, "socket");
-	if (strlen(path) >= sizeof address.sun_path)
-		return err_set(err, ERR_CONFIG, "%s: too long for a socket's path", path);
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	/* At once, or never: a full queue is a server that is stuck. */
-	if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
-		return err_set(err, ERR_NETWORK, "%s: nobody answers (%s)", path, strerrordesc_np(errno));
-	*out = fd;
-	fd = -1;
-	return 0;
-}
-
 static int open_connection(struct grpc *g, struct grpc_connection **out, struct err *err)
 {
 	CLEANUP(closep) int fd = -1;
 	struct grpc_connection *c = xcalloc(1, sizeof *c);
 
 	*c = (struct grpc_connection){ .grpc = g, .next = g->connections, .fd = -1, .out = BUF_INIT(OUT_MAX_BYTES) };
-	if (connect_to(g->socket, &fd, err) < 0 || loop_watch_fd(g->loop, fd, EPOLLIN, on_event, c, &c->watch, err) < 0) {
+	if (unix_connect(g->socket, &fd, err) < 0 || loop_watch_fd(g->loop, fd, EPOLLIN, on_event, c, &c->watch, err) < 0) {
 		free(c);
 		return -1;
 	}

@@ -1,12 +1,10 @@
-#include <errno.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "engine/containerd.h"
 #include "engine/docker_internal.h"
 #include "engine/store.h"
+#include "net/unix.h"
 
 #define SNAPSHOTTER "overlayfs"
 #define NAMESPACE "moby" /* where Docker does not say */
@@ -19,14 +17,9 @@ static const char *const usual_sockets[] = {
 
 static bool listens(const char *path)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	CLEANUP(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct err ignored;
 
-	if (fd < 0 || strlen(path) >= sizeof address.sun_path)
-		return false;
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	/* EAGAIN: its queue is full. */
-	return connect(fd, (struct sockaddr *)&address, sizeof address) == 0 || errno == EAGAIN;
+	return unix_listens(path, &ignored) == 0;
 }
 
 /* The usual places are those of the usual Docker: another one's containerd may be elsewhere. */

@@ -16,22 +16,20 @@
 
 void blob_ask(struct blob_set *set)
 {
-	size_t i;
-	int64_t len;
+	struct plan_range next;
 
-	while (plan_next(&set->plan, &i, &len)) {
-		struct blob *b = &set->blobs[i];
+	while (plan_next(&set->plan, &next)) {
+		struct blob *b = &set->blobs[next.i];
 		b->state = BLOB_RUNNING;
-		range_start(range_new(b, b->plan->asked, b->plan->asked + len));
+		range_start(range_new(b, next.len, next.window));
 	}
 }
 
 static void resume_some(struct blob_set *set)
 {
 	for (size_t i = set->plan.lowest; i < set->n; i++)
-		if (set->blobs[i].stream)
-			for (struct range *r = set->blobs[i].ranges; r; r = r->next)
-				range_resume(r);
+		for (struct range *r = set->blobs[i].ranges; r; r = r->next)
+			range_resume(r);
 }
 
 void blob_ended(struct blob *b, const struct err *err)
@@ -68,6 +66,16 @@ static void end_empty(struct blob *b)
 	blob_ended(b, &err);
 }
 
+/* Several connections for each blob from now on. */
+static void cut_some(struct blob_set *set)
+{
+	for (size_t i = set->plan.lowest; i < set->n; i++) {
+		struct range *r = blob_cut(&set->blobs[i]);
+		if (r)
+			range_go_on(r);
+	}
+}
+
 static bool is_starved(const struct blob_set *set, size_t i)
 {
 	const struct blob *b = &set->blobs[i];
@@ -99,7 +107,8 @@ static void adapt(struct blob_set *set)
 		const struct blob *b = &set->blobs[set->plan.lowest];
 		sated = b->checked - b->read >= SATED_BYTES;
 	}
-	plan_adapt(&set->plan, starved && cpu * 100 < ms * BUSY_PERCENT, sated);
+	if (plan_adapt(&set->plan, starved && cpu * 100 < ms * BUSY_PERCENT, sated))
+		cut_some(set);
 }
 
 static void on_adapt(void *arg)
@@ -201,6 +210,22 @@ void blob_set_free(struct blob_set *set)
 enum blob_state blob_state(const struct blob_set *set, size_t i)
 {
 	return set->blobs[i].state;
+}
+
+bool blob_set_verified(const struct blob_set *set)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (!set->blobs[i].skip && set->blobs[i].state != BLOB_VERIFIED)
+			return false;
+	return true;
+}
+
+ssize_t blob_set_failed(const struct blob_set *set)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (set->blobs[i].state == BLOB_FAILED)
+			return (ssize_t)i;
+	return -1;
 }
 
 const struct err *blob_error(const struct blob_set *set, size_t i)

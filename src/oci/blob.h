@@ -1,5 +1,5 @@
 /*
- * Large blobs: several at once, lowest first, each delivered in order. A blob larger than a few MiB comes
+ * Large blobs: several at once, lowest first, each delivered in order. When its reader starves, a blob larger than a few MiB comes
  * in ranges over several connections, more of them while that brings more; a server that answers a range
  * request with all of it is read to the end in one piece. Bytes pass SHA-256 as soon as they have no gap;
  * blob_peek() hands them out before the end is known, so whoever uses them must hold the result back until
@@ -36,6 +36,8 @@ int blob_set_start(struct registry *r, struct http *http, struct loop *loop, con
 void blob_set_free(struct blob_set *set); /* cancels what runs */
 
 enum blob_state blob_state(const struct blob_set *set, size_t i);
+bool blob_set_verified(const struct blob_set *set); /* all of them, but those that are left out */
+ssize_t blob_set_failed(const struct blob_set *set); /* the lowest BLOB_FAILED one, or -1 */
 const struct err *blob_error(const struct blob_set *set, size_t i); /* of a BLOB_FAILED blob */
 /*
  * Of a BLOB_FAILED blob: what was taken of it turned out wrong, and one fetch from its first byte may help. What was

@@ -9,7 +9,7 @@ static bool content_range_fits(const struct range *r, const char *value)
 {
 	char want[96];
 
-	(void)snprintf(want, sizeof want, "bytes %" PRId64 "-%" PRId64 "/%" PRId64, r->asked_from, r->end - 1,
+	(void)snprintf(want, sizeof want, "bytes %" PRId64 "-%" PRId64 "/%" PRId64, r->asked_from, r->asked_end - 1,
 		       r->b->d.size);
 	return streq(value, want);
 }
@@ -31,11 +31,11 @@ static int check_part(const struct range *r, const struct http_response *head, s
 	CLEANUP(freep) char *value = http_header_get(head, "content-range");
 
 	if (r->ranged && value && content_range_fits(r, value))
-		return check_length(head, r->end - r->asked_from, err);
+		return check_length(head, r->asked_end - r->asked_from, err);
 	return err_set(err, ERR_REFUSED,
 		       "206 with Content-Range \"%.64s\" where bytes %" PRId64 " to %" PRId64 " of %" PRId64
 		       " were asked for",
-		       value ? value : "", r->asked_from, r->end - 1, r->b->d.size);
+		       value ? value : "", r->asked_from, r->asked_end - 1, r->b->d.size);
 }
 
 int range_check_head(struct range *r, const struct http_response *head, struct err *err)

@@ -25,15 +25,38 @@ void range_hold(struct range *r, int64_t more)
 	hold(r->b, more);
 }
 
-struct range *range_new(struct blob *b, int64_t first, int64_t end)
+struct range *range_new(struct blob *b, int64_t len, int64_t window)
 {
 	struct range *r = xcalloc(1, sizeof *r), **at = &b->ranges;
+	int64_t first = b->plan->asked;
 
-	*r = (struct range){ .b = b, .first = first, .end = end, .got = first, .held_to = first };
+	*r = (struct range){ .b = b, .first = first, .end = first + len, .got = first, .held_to = first + window };
 	while (*at)
 		at = &(*at)->next;
 	*at = r;
-	range_hold(r, end - first);
+	b->plan->asked = r->end;
+	hold(b, window);
+	return r;
+}
+
+/* Its window moves along with its reader. */
+static void move_window(struct range *r, int64_t len)
+{
+	int64_t left = r->end - r->held_to, more = len < left ? len : left;
+
+	r->held_to += more;
+	hold(r->b, more);
+}
+
+struct range *blob_cut(struct blob *b)
+{
+	struct range *r = b->ranges;
+
+	while (r && r->next)
+		r = r->next;
+	if (!r || b->stream || r->end - r->held_to < PLAN_RANGE_MIN_BYTES)
+		return NULL;
+	r->end = b->plan->asked = r->held_to;
 	return r;
 }
 
@@ -202,6 +225,8 @@ void blob_drop(struct blob *b, size_t len)
 		if (n > len)
 			n = len;
 		drop(r, n);
+		if (!b->stream)
+			move_window(r, (int64_t)n);
 		len -= n;
 	}
 	blob_forget_read(b);

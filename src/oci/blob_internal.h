@@ -21,7 +21,7 @@ struct range {
 	struct blob *b;
 	int64_t first, end; /* of the blob; end is behind the last */
 	int64_t got;        /* the next byte to come */
-	int64_t held_to;    /* below, the budget has room for it; end, but for a stream */
+	int64_t held_to;    /* below, the budget has room for it; end, but for a stream and what flows */
 	struct segment *head, *tail;
 
 	/* blob_transfer.c: the transfer under way */
@@ -31,6 +31,7 @@ struct range {
 	bool waits;         /* for another range to tell where the blob is */
 	unsigned int place; /* the number of the place that it was sent to */
 	int64_t asked_from; /* its first byte */
+	int64_t asked_end;  /* behind its last one; end may have come nearer since */
 	int64_t got_before; /* when it was sent off */
 	int64_t discard;    /* bytes that it sends again and that are passed over */
 	bool ranged;        /* asked for a part */
@@ -83,11 +84,13 @@ struct blob_set {
 };
 
 /* blob_buffer.c */
-struct range *range_new(struct blob *b, int64_t first, int64_t end); /* takes its room in the budget */
+struct range *range_new(struct blob *b, int64_t len, int64_t window); /* of what is asked next; takes window of the budget */
 void range_store(struct range *r, const void *bytes, size_t len);
 /* From here on one range: whatever arrived behind the bytes without a gap is dropped, and r has the rest of the blob. */
 void range_become_stream(struct range *r);
 void range_hold(struct range *r, int64_t more); /* a stream's */
+/* If the blob's last range flows, it ends with its window from now on; what is behind will be asked for. NULL: it does not. */
+struct range *blob_cut(struct blob *b);
 /* Hashes what has no gap any more. */
 void blob_check_on(struct blob *b);
 void blob_drop(struct blob *b, size_t len); /* read */
@@ -100,7 +103,9 @@ void blob_find_lowest(struct blob_set *set);
 /* blob_transfer.c */
 void range_start(struct range *r);
 void range_stop(struct range *r);
-void range_resume(struct range *r); /* if it is paused */
+void range_resume(struct range *r); /* if it is paused and has room */
+/* Its end has come nearer: it may have arrived, or have room for all that is left. May free it. */
+void range_go_on(struct range *r);
 /* Called every since_ms: cuts what is slower than 1 KiB/s over 30 s of our reading. True: that may have moved others. */
 bool range_check_rate(struct range *r, int64_t since_ms);
 void blob_transfer_stop(struct blob *b);

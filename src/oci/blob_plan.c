@@ -82,17 +82,27 @@ static int64_t range_bytes(const struct plan *p, const struct demand *d, size_t 
 	return min64(len, PLAN_RANGE_MAX_BYTES);
 }
 
-/* The length of blob i's next range; 0: not now. */
-static int64_t next_of(const struct plan *p, const struct demand *d, size_t i)
+/* All that is left, if one connection is enough. A window never waits for more room than a small blob needs. */
+static bool next_flows(const struct plan *p, int64_t left, int64_t room, size_t i, struct plan_range *out)
+{
+	int64_t window = min64(min64(round_down(room), PLAN_WINDOW_BYTES), left);
+
+	if (window < min64(left, i == p->lowest ? PLAN_GRAIN_BYTES : PLAN_RANGE_MIN_BYTES))
+		return false;
+	*out = (struct plan_range){ .i = i, .len = left, .window = window };
+	return true;
+}
+
+/* The length of blob i's next range of several; 0: not now. */
+static int64_t next_part(const struct plan *p, const struct demand *d, size_t i)
 {
 	const struct plan_blob *b = &p->blobs[i];
-	int64_t left = b->size - b->asked, room, len;
+	int64_t left = b->size - b->asked, room = room_of(p, d, i), len;
 
-	if (b->waits || !has_more(b))
-		return 0;
-	room = room_of(p, d, i);
 	if (b->size <= PLAN_WHOLE_MAX_BYTES)
 		return left <= room ? left : 0;
+	if (!p->parallel && b->asked)
+		return 0; /* the rest of it flows, once its reader is here */
 	len = range_bytes(p, d, i);
 	if (left < len + PLAN_RANGE_MIN_BYTES && left <= PLAN_RANGE_MAX_BYTES)
 		len = left; /* no request for crumbs */
@@ -105,30 +115,46 @@ static int64_t next_of(const struct plan *p, const struct demand *d, size_t i)
 	return room >= PLAN_GRAIN_BYTES && (room >= PLAN_RANGE_MIN_BYTES || i == p->lowest) ? room : 0;
 }
 
-bool plan_next(const struct plan *p, size_t *i, int64_t *len)
+static bool next_of(const struct plan *p, const struct demand *d, size_t i, struct plan_range *out)
+{
+	const struct plan_blob *b = &p->blobs[i];
+
+	if (b->waits || !has_more(b))
+		return false;
+	if (!p->parallel && is_read(p, i) && b->size > PLAN_WHOLE_MAX_BYTES)
+		return !b->connections && next_flows(p, b->size - b->asked, room_of(p, d, i), i, out);
+	int64_t len = next_part(p, d, i);
+	*out = (struct plan_range){ .i = i, .len = len, .window = len };
+	return len > 0;
+}
+
+bool plan_next(const struct plan *p, struct plan_range *out)
 {
 	if (p->connections >= p->wanted || p->held >= p->budget)
 		return false;
 	const struct demand d = demand_of(p);
-	for (size_t k = p->lowest; k < p->n; k++) {
-		int64_t bytes = next_of(p, &d, k);
-		if (bytes > 0) {
-			*i = k;
-			*len = bytes;
+	for (size_t i = p->lowest; i < p->n; i++)
+		if (next_of(p, &d, i, out))
 			return true;
-		}
-	}
 	return false;
 }
 
-void plan_adapt(struct plan *p, bool starved, bool sated)
+bool plan_adapt(struct plan *p, bool starved, bool sated)
 {
+	bool was_parallel = p->parallel;
+
+	p->starved_looks = starved ? p->starved_looks + 1 : 0;
+	if (p->starved_looks >= PLAN_STARVED_LOOKS)
+		p->parallel = true;
+	else if (sated && p->wanted == PLAN_CONNECTIONS_MIN)
+		p->parallel = false;
 	if (starved && p->connections == p->wanted)
 		p->wanted *= 2;
 	else if (sated && !starved)
-		p->wanted -= p->wanted / 4;
+		p->wanted -= (p->wanted + 3) / 4;
 	if (p->wanted > p->connections_max)
 		p->wanted = p->connections_max;
 	if (p->wanted < PLAN_CONNECTIONS_MIN)
 		p->wanted = PLAN_CONNECTIONS_MIN;
+	return p->parallel && !was_parallel;
 }

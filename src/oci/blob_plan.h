@@ -4,6 +4,10 @@
  *
  * A range's bytes are taken from the budget when it is asked for, and come back as they are read: whatever
  * arrives has its place, in any order, and no connection stands still with bytes that nobody can hold.
+ *
+ * But where one connection brings a blob as fast as it is read, a second one only costs requests, the registry's time
+ * most of all. So at first, and again when readers have plenty, what is left of a blob that is read comes in one range
+ * that flows: it has room for PLAN_WINDOW_BYTES, which moves along with its reader.
  */
 #ifndef BERTH_OCI_BLOB_PLAN_H
 #define BERTH_OCI_BLOB_PLAN_H
@@ -20,13 +24,18 @@
 #define PLAN_LOWEST_SHARE_BYTES ((int64_t)(4 * MIB))
 /* What blobs that nobody reads yet may hold while those that are read have more to ask for. */
 #define PLAN_AHEAD_BYTES ((int64_t)(8 * MIB))
+/* More than a connection brings between two looks at what its reader has left. */
+#define PLAN_WINDOW_BYTES ((int64_t)(2 * MIB))
 #define PLAN_CONNECTIONS_FIRST 6
 #define PLAN_CONNECTIONS_MIN 2
+/* Looks in a row at a starved reader, until ranges are cut short. */
+#define PLAN_STARVED_LOOKS 2
 
 struct plan_blob {
 	int64_t size;
 	int64_t asked; /* bytes below it were asked for */
-	int64_t held;  /* of the budget: asked for and not yet read */
+	int64_t held;  /* of the budget: asked for and not yet read; of a range that flows, its window */
+	size_t connections; /* in use for it */
 	bool over;     /* left out or ended: nothing more will be asked for */
 	bool waits;    /* nothing more may be asked for now */
 	bool read;     /* somebody has taken bytes of it */
@@ -41,10 +50,18 @@ struct plan {
 	size_t connections; /* in use */
 	size_t wanted;      /* that may be in use */
 	size_t connections_max;
+	unsigned int starved_looks; /* in a row */
+	bool parallel;              /* several ranges of a blob at once; else what is read flows */
+};
+
+struct plan_range {
+	size_t i;       /* of this blob */
+	int64_t len;    /* from what was asked for of it so far */
+	int64_t window; /* what it takes of the budget: len, or less if it flows */
 };
 
 /* The next range: the lowest blob that may ask. False when there is none to be asked for now. */
-bool plan_next(const struct plan *p, size_t *i, int64_t *len);
+bool plan_next(const struct plan *p, struct plan_range *out);
 
 /*
  * How much more blob i may hold.
@@ -59,8 +76,8 @@ int64_t plan_room(const struct plan *p, size_t i);
 
 /*
  * From time to time. starved: a reader waits for bytes, and more connections may bring them sooner; sated: plenty
- * of bytes wait for the readers.
+ * of bytes wait for the readers. True: what flows is to be cut, at the end of its window, for others to come behind it.
  */
-void plan_adapt(struct plan *p, bool starved, bool sated);
+bool plan_adapt(struct plan *p, bool starved, bool sated) MUST_CHECK;
 
 #endif

@@ -71,13 +71,15 @@ static void opened(struct range *r)
 	blob_ask(b->set);
 }
 
-/* A stream takes its room as it comes; a range has it. */
+/* A stream takes its room as it comes; a range has it, or a window that its reader moves. */
 static bool has_room(struct range *r, size_t len)
 {
 	int64_t more = r->got + (int64_t)len - r->held_to;
 
-	if (more <= 0 || !r->b->stream)
+	if (more <= 0)
 		return true;
+	if (!r->b->stream)
+		return r->held_to == r->end; /* and that is too much: take() says so */
 	if (plan_room(&r->b->set->plan, r->b->i) < more)
 		return false;
 	range_hold(r, more);
@@ -106,12 +108,16 @@ static enum http_flow on_bytes(void *arg, const struct http_response *head, cons
 	r->discard -= (int64_t)again;
 	if (again == len)
 		return HTTP_CONTINUE;
-	if (take(r, (const char *)bytes + again, len - again, err) < 0) {
+	bool cut = r->end < r->asked_end && (int64_t)(len - again) >= r->end - r->got;
+	if (take(r, (const char *)bytes + again, cut ? (size_t)(r->end - r->got) : len - again, err) < 0) {
 		r->spoiled = true;
 		return HTTP_ABORT;
 	}
 	set->event(set->event_arg, i);
-	return HTTP_CONTINUE;
+	if (!cut)
+		return HTTP_CONTINUE;
+	(void)err_set(err, ERR_NETWORK, "the rest comes in other ranges");
+	return HTTP_ABORT;
 }
 
 static void on_retry(void *arg)
@@ -229,6 +235,14 @@ static void arrived(struct range *r)
 		blob_ask(b->set);
 }
 
+void range_go_on(struct range *r)
+{
+	if (r->under_way && r->got == r->end)
+		arrived(r);
+	else
+		range_resume(r);
+}
+
 static void on_end(void *arg, struct http_response *resp, bool elsewhere, const struct err *failure)
 {
 	struct range *r = arg;
@@ -249,6 +263,15 @@ static void on_end(void *arg, struct http_response *resp, bool elsewhere, const 
 	}
 }
 
+/* 0: to the blob's end. A whole blob is not asked for as a range, unless it may be cut. */
+static int64_t asked_end(const struct range *r)
+{
+	const struct blob *b = r->b;
+	bool may_be_cut = r->got == 0 && b->d.size > PLAN_WHOLE_MAX_BYTES;
+
+	return b->stream || (r->end == b->d.size && !may_be_cut) ? 0 : r->end;
+}
+
 /* HTTP/1.1: streams that share a connection share its window, and a paused one holds up all others. */
 static void send_off(struct range *r)
 {
@@ -258,7 +281,7 @@ static void send_off(struct range *r)
 	const struct walk_request req = {
 		.path = path,
 		.offset = b->stream ? 0 : r->got,
-		.end = b->stream || r->end == b->d.size ? 0 : r->end,
+		.end = asked_end(r),
 		.max_body_bytes = REGISTRY_ERROR_BODY_MAX,
 		.on_body = on_bytes,
 		.on_body_arg = r,
@@ -268,6 +291,7 @@ static void send_off(struct range *r)
 	};
 
 	r->asked_from = b->stream ? 0 : r->got;
+	r->asked_end = r->end;
 	r->got_before = r->got;
 	r->ranged = req.offset || req.end;
 	r->head_checked = r->lied = r->paused = false;
@@ -279,8 +303,10 @@ void range_start(struct range *r)
 {
 	struct blob *b = r->b;
 
-	if (!r->under_way)
+	if (!r->under_way) {
 		b->set->plan.connections++;
+		b->plan->connections++;
+	}
 	r->under_way = true;
 	r->waits = false;
 	r->place = b->place.known ? b->place_number : 0;
@@ -299,8 +325,10 @@ void range_stop(struct range *r)
 {
 	walk_cancel(STEAL(r->walk));
 	loop_timer_cancel(STEAL(r->retry_timer));
-	if (r->under_way)
+	if (r->under_way) {
 		r->b->set->plan.connections--;
+		r->b->plan->connections--;
+	}
 	r->under_way = r->waits = r->paused = false;
 }
 
@@ -314,7 +342,9 @@ void blob_transfer_stop(struct blob *b)
 
 void range_resume(struct range *r)
 {
-	if (!r->paused || plan_room(&r->b->set->plan, r->b->i) < (int64_t)RESUME_ROOM_BYTES)
+	int64_t room = r->b->stream ? plan_room(&r->b->set->plan, r->b->i) : r->held_to - r->got;
+
+	if (!r->paused || (room < (int64_t)RESUME_ROOM_BYTES && r->held_to < r->end))
 		return;
 	r->paused = false;
 	r->window_ms = clock_mono_ms();

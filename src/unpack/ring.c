@@ -12,13 +12,17 @@ struct ring {
 	size_t *lens;         /* of handed over blocks */
 	size_t filled, taken; /* blocks so far; the taking side holds number `taken - 1` */
 	bool holds;           /* it does */
+	size_t seen;          /* blocks so far */
+	bool sees;            /* one of the two is about to see number `seen` */
+	ring_see_fn *see;
+	void *see_arg;
 	bool ended, closed;
 	struct err put_error, take_error; /* ERR_NONE: none */
 
 	size_t used; /* bytes in the block that is being filled: the filling side's own */
 };
 
-struct ring *ring_new(size_t n_blocks, size_t block_bytes)
+struct ring *ring_new(size_t n_blocks, size_t block_bytes, ring_see_fn *see, void *see_arg)
 {
 	struct ring *r = xcalloc(1, sizeof *r);
 
@@ -26,6 +30,8 @@ struct ring *ring_new(size_t n_blocks, size_t block_bytes)
 	(void)pthread_cond_init(&r->changed, NULL);
 	r->n_blocks = n_blocks;
 	r->block_bytes = block_bytes;
+	r->see = see;
+	r->see_arg = see_arg;
 	r->memory = xmalloc(n_blocks * block_bytes);
 	r->lens = xcalloc(n_blocks, sizeof *r->lens);
 	return r;
@@ -47,12 +53,32 @@ static uint8_t *block(const struct ring *r, size_t number)
 	return r->memory + number % r->n_blocks * r->block_bytes;
 }
 
+/* The mutex is held, but for as long as the block is looked at: until it is seen it goes nowhere. */
+static void see_next(struct ring *r)
+{
+	const uint8_t *bytes = block(r, r->seen);
+	size_t len = r->lens[r->seen % r->n_blocks];
+
+	r->sees = true;
+	(void)pthread_mutex_unlock(&r->mutex);
+	if (r->see)
+		r->see(r->see_arg, bytes, len);
+	(void)pthread_mutex_lock(&r->mutex);
+	r->sees = false;
+	r->seen++;
+	(void)pthread_cond_signal(&r->changed);
+}
+
 /* Waits until the block to be filled is nobody else's. */
 static int wait_for_room(struct ring *r, struct err *err)
 {
 	(void)pthread_mutex_lock(&r->mutex);
-	while (!r->closed && r->filled - r->taken + r->holds == r->n_blocks)
-		(void)pthread_cond_wait(&r->changed, &r->mutex);
+	while (!r->closed && r->filled - r->taken + r->holds == r->n_blocks) {
+		if (r->seen < r->filled && !r->sees)
+			see_next(r);
+		else
+			(void)pthread_cond_wait(&r->changed, &r->mutex);
+	}
 	bool closed = r->closed;
 	(void)pthread_mutex_unlock(&r->mutex);
 	if (!closed)
@@ -101,15 +127,26 @@ void ring_end(struct ring *r, const struct err *why)
 	(void)pthread_mutex_unlock(&r->mutex);
 }
 
+/* The block that the taking side holds goes back, once it was seen. */
+static void give_back(struct ring *r)
+{
+	while (r->seen < r->taken) {
+		if (r->sees)
+			(void)pthread_cond_wait(&r->changed, &r->mutex);
+		else
+			see_next(r);
+	}
+	if (r->holds)
+		(void)pthread_cond_signal(&r->changed);
+	r->holds = false;
+}
+
 ssize_t ring_take(struct ring *r, void **bytes, struct err *err)
 {
 	ssize_t n = 0;
 
 	(void)pthread_mutex_lock(&r->mutex);
-	if (r->holds) {
-		r->holds = false;
-		(void)pthread_cond_signal(&r->changed);
-	}
+	give_back(r);
 	while (!r->ended && r->filled == r->taken)
 		(void)pthread_cond_wait(&r->changed, &r->mutex);
 	if (r->put_error.kind != ERR_NONE) {
@@ -128,9 +165,11 @@ ssize_t ring_take(struct ring *r, void **bytes, struct err *err)
 void ring_close(struct ring *r, const struct err *why)
 {
 	(void)pthread_mutex_lock(&r->mutex);
-	r->closed = true;
 	if (why)
 		r->take_error = *why;
+	else
+		give_back(r);
+	r->closed = true;
 	(void)pthread_cond_signal(&r->changed);
 	(void)pthread_mutex_unlock(&r->mutex);
 }

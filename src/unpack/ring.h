@@ -1,4 +1,8 @@
-/* Blocks of bytes between two threads of a process: one fills them, one takes them, in order. */
+/*
+ * Blocks of bytes between two threads of a process: one fills them, one takes them, in order. What must be seen in
+ * order but by nobody in particular (a hash) is done by the side that is ahead: by the filling one when there is no
+ * room, else by the taking one before it gives a block back.
+ */
 #ifndef BERTH_UNPACK_RING_H
 #define BERTH_UNPACK_RING_H
 
@@ -8,8 +12,11 @@
 
 struct ring;
 
-/* Allocates all that it will ever need. */
-struct ring *ring_new(size_t n_blocks, size_t block_bytes);
+/* Sees each block once, in order, from either thread, never from both at once. */
+typedef void ring_see_fn(void *arg, const void *bytes, size_t len);
+
+/* Allocates all that it will ever need. see may be NULL. */
+struct ring *ring_new(size_t n_blocks, size_t block_bytes, ring_see_fn *see, void *see_arg);
 void ring_free(struct ring *r);
 
 /*
@@ -23,8 +30,8 @@ void ring_put(struct ring *r, size_t len);
 void ring_end(struct ring *r, const struct err *why);
 
 /*
- * The taking side: waits for the next block, which is its own until the next call. How many bytes it holds, 0 at the
- * end, or -1 with the filling side's error.
+ * The taking side: waits for the next block, which it may read until the next call. How many bytes it holds, 0 at the
+ * end, when all have been seen, or -1 with the filling side's error.
  */
 ssize_t ring_take(struct ring *r, void **bytes, struct err *err) MUST_CHECK;
 /* It takes no more: why is what went wrong, or NULL. */

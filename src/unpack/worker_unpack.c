@@ -1,4 +1,4 @@
-/* The child's work when it unpacks: this thread inflates, a second one hashes and writes. */
+/* The child's work when it unpacks: this thread inflates, a second one writes, and the one that is ahead hashes. */
 #include "unpack/worker_private.h"
 
 #include <pthread.h>
@@ -75,8 +75,14 @@ static ssize_t take(void *arg, void **bytes, struct err *err)
 		return err_set(err, ERR_LIMIT, "inflates to more than %lld GiB",
 			       (long long)(WORKER_OUTPUT_MAX_BYTES / (int64_t)GIB));
 	u->result->size_bytes += n;
-	sha256_update(u->hash, *bytes, (size_t)n);
 	return n;
+}
+
+static void hash(void *arg, const void *bytes, size_t len)
+{
+	struct unpack *u = arg;
+
+	sha256_update(u->hash, bytes, len);
 }
 
 static void *write_files(void *arg)
@@ -127,7 +133,7 @@ int worker_unpack(const struct zygote_order *order, const struct jail *jail, str
 	if (inflate_new(order->format, &u.inflate, err) < 0)
 		return -1;
 	u.hash = sha256_new();
-	u.ring = ring_new(BLOCKS, BLOCK_BYTES);
+	u.ring = ring_new(BLOCKS, BLOCK_BYTES, hash, &u);
 	if (enter_jail(&u, jail, err) < 0)
 		return -1;
 

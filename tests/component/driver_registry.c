@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "oci/blob.h"
+#include "oci/blob_internal.h"
 
 struct puller {
 	struct loop *loop;
@@ -111,14 +111,8 @@ static void on_blob(void *arg, size_t i)
 static bool all_ended(void *arg)
 {
 	const struct puller *p = arg;
-	bool ended = p->at == p->image.parsed.n_layers;
 
-	for (size_t i = 0; i < p->image.parsed.n_layers; i++) {
-		if (blob_state(p->blobs, i) == BLOB_FAILED)
-			return true;
-		ended = ended && blob_state(p->blobs, i) == BLOB_VERIFIED;
-	}
-	return ended;
+	return blob_set_failed(p->blobs) >= 0 || (p->at == p->image.parsed.n_layers && blob_set_verified(p->blobs));
 }
 
 static int pull_blobs(struct puller *p, struct err *err)
@@ -133,8 +127,11 @@ static int pull_blobs(struct puller *p, struct err *err)
 	p->at = (size_t)-1;
 	while (p->left == 0 && ++p->at < m->n_layers)
 		p->left = m->layers[p->at].size;
-	if (blob_set_start(p->registry, p->http, p->loop, m->layers, NULL, m->n_layers, on_blob, p, &p->blobs, err) < 0 ||
-	    loop_wait(p->loop, all_ended, p, -1, err) < 0)
+	if (blob_set_start(p->registry, p->http, p->loop, m->layers, NULL, m->n_layers, on_blob, p, &p->blobs, err) < 0)
+		return -1;
+	/* As if its readers had starved, that each range of a fast server can be looked at. */
+	p->blobs->plan.parallel = variable("PARALLEL");
+	if (loop_wait(p->loop, all_ended, p, -1, err) < 0)
 		return -1;
 	for (size_t i = 0; i < m->n_layers; i++) {
 		if (blob_state(p->blobs, i) == BLOB_FAILED) {

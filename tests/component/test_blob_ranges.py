@@ -24,8 +24,8 @@ class Target:
         self.server = registry.blob_host or registry
         registry.push(self.document, "app")
 
-    def pull(self, **env):
-        return pull(self.registry, **env)
+    def pull(self, parallel=True, **env):
+        return pull(self.registry, PARALLEL=int(parallel), **env)
 
     def passes(self, **env):
         return self.pull(**env).delivered(self.content)
@@ -105,6 +105,53 @@ class TestRanges:
         done = target.passes(READ_DELAY_MS=1500)
         assert int(done.said("peak")[0]) <= 32 * MIB
         assert sum(r.body_sent for r in target.gets()) == target.size
+
+
+class TestFlow:
+    """While one connection is enough for a reader, it has one."""
+
+    def test_one_request(self, target):
+        target.passes(parallel=False)
+        assert [r.range for r in target.gets()] == [(0, target.size - 1)] and target.sent() == target.size
+
+    def test_behind_a_redirect(self, redirected):
+        redirected.passes(parallel=False)
+        assert [r.range for r in redirected.gets()] == [(0, redirected.size - 1)]
+
+    def test_a_window_for_a_late_reader(self, target):
+        done = target.passes(parallel=False, READ_DELAY_MS=1500)
+        assert int(done.said("peak")[0]) <= 2 * MIB
+        assert target.sent() == target.size
+
+    def test_a_slow_connection_is_cut_short_for_many(self, target):
+        """5 MB/s each: 8 s by one."""
+        target.on(faults.slow(5_000_000))
+        assert target.passes(parallel=False).seconds < 5
+        first, *others = target.gets()
+        assert first.range == (0, target.size - 1) and first.body_sent < target.size / 4
+        assert 6 < len({r.connection for r in others}) <= 16
+        spans = sorted(map(target.span, others))
+        assert spans[0][0] <= first.body_sent and spans[-1][1] == target.size
+        assert [first for first, _ in spans[1:]] == [end for _, end in spans[:-1]]
+
+    def test_a_paused_one_is_cut_too(self):
+        """What stands still behind a slow lowest one, since the reader takes them in order."""
+        with ScriptedRegistry() as registry:
+            target = Target(registry, SIZE // 2, SIZE // 2)
+            registry.on("GET", target.digests[0], faults.slow(4_000_000))
+            target.passes(parallel=False)
+
+    def test_a_reset_midway_is_resumed(self, target):
+        target.on(faults.reset_at(0.5), nth=1)
+        target.passes(parallel=False)
+        again = target.gets()[1]
+        assert target.span(again)[0] > target.size / 4 and target.span(again)[1] == target.size
+
+    def test_a_server_without_ranges(self):
+        with ScriptedRegistry(ranges=False) as registry:
+            target = Target(registry)
+            target.passes(parallel=False, READ_DELAY_MS=500)
+            assert [r.status for r in target.gets()] == [200]
 
 
 class TestNoRanges:

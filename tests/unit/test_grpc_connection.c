@@ -1,31 +1,11 @@
 /* Calls over one HTTP/2 connection, and what becomes of a peer that does anything but answer. */
+#include "http_fixture.h"
+
 #include "engine/grpc.h"
 #include "h2_peer.h"
-#include "table.h"
 
 #define METHOD "/test.v1.Test/Ask"
-
-static struct loop *loop;
-static struct http *http;
-
-static int setup(void **state)
-{
-	const struct http_config config = { .user_agent = "berth/test" };
-	struct err err;
-
-	(void)state;
-	if (loop_new(&loop, &err) < 0 || http_new(loop, &config, &http, &err) < 0)
-		fail_msg("%s", err.msg);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	http_free(http);
-	loop_free(loop);
-	return 0;
-}
+#define PATIENCE_MS 5000 /* with a peer that answers at once, as far as the machine lets it */
 
 /* --- what the peer says --- */
 
@@ -279,7 +259,8 @@ static int ask(struct grpc *g, struct grpc_request req, struct buf *out, struct 
 	struct grpc_call *call;
 
 	req.method = METHOD;
-	req.timeout_ms = 200;
+	if (!req.timeout_ms)
+		req.timeout_ms = PATIENCE_MS;
 	return grpc_start(g, &req, message(3), &call, err) < 0 ? -1 : grpc_finish(call, out, err);
 }
 
@@ -292,7 +273,7 @@ static void try_row(const struct row *row, bool once)
 	CLEANUP(freep) char *name = xasprintf("%s%s", row->name, once ? ", once" : "");
 	bool repeats = row->say == say_refused || !once;
 	struct err err = { 0 };
-	int r = ask(g, (struct grpc_request){ .once = once }, &out, &err);
+	int r = ask(g, (struct grpc_request){ .once = once, .timeout_ms = row->kind == ERR_TIMEOUT ? 200 : 0 }, &out, &err);
 
 	if (row->kind != ERR_NONE)
 		row_refused(name, r, row->kind, row->text, &err);
@@ -353,7 +334,7 @@ static void test_calls_at_once(void **state)
 	struct script s = { .answer_at = 150 };
 	struct h2_peer *peer = h2_peer_new(loop, script, &s);
 	struct grpc *g = grpc_new(http, h2_peer_socket(peer));
-	const struct grpc_request req = { .method = METHOD, .timeout_ms = 5000 };
+	const struct grpc_request req = { .method = METHOD, .timeout_ms = PATIENCE_MS };
 	struct grpc_call *calls[150];
 	struct err err;
 
@@ -372,7 +353,7 @@ static void test_a_call_that_is_dropped(void **state)
 	struct script s = { .answer_at = 2 };
 	struct h2_peer *peer = h2_peer_new(loop, script, &s);
 	struct grpc *g = grpc_new(http, h2_peer_socket(peer));
-	const struct grpc_request req = { .method = METHOD, .timeout_ms = 5000 };
+	const struct grpc_request req = { .method = METHOD, .timeout_ms = PATIENCE_MS };
 	struct grpc_call *call;
 	struct err err;
 

@@ -1,40 +1,11 @@
 /* The HTTP client against a peer that sends exactly what a row says. */
+#include "http_fixture.h"
+
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/clock.h"
-#include "base/mem.h"
-#include "net/http.h"
 #include "peer.h"
-
-static struct loop *loop;
-static struct http *http;
-
-static int setup(void **state)
-{
-	const struct http_config config = { .user_agent = "berth/test" };
-	struct err err;
-
-	(void)state;
-	if (loop_new(&loop, &err) < 0 || http_new(loop, &config, &http, &err) < 0)
-		fail_msg("%s", err.msg);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	http_free(http);
-	loop_free(loop);
-	return 0;
-}
 
 /* Sends *arg, a string, and hangs up. */
 static void send_string(void *arg, const struct peer_request *req, struct peer_answer *answer)

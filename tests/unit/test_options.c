@@ -139,15 +139,30 @@ static void a_flag_wins_over_the_variable_over_the_file_over_the_default(void **
 	table_end();
 }
 
+struct value_row {
+	const char *name;
+	struct given given;
+	enum option_id id;
+	const char *values;
+	int64_t number;
+};
+
+static void try_value(const struct value_row *row)
+{
+	struct got got;
+
+	parse(&row->given, &got);
+	if (row_ok(row->name, got.result, &got.err)) {
+		CLEANUP(freep) char *values = joined(opt_list(&got.o, row->id));
+		row_str(row->name, "values", row->values, values);
+		row_int(row->name, "number", row->number, opt_number(&got.o, row->id));
+	}
+	done(&got);
+}
+
 static void shapes_of_flags(void **state)
 {
-	static const struct {
-		const char *name;
-		struct given given;
-		enum option_id id;
-		const char *values;
-		int64_t number;
-	} rows[] = {
+	static const struct value_row rows[] = {
 		{ "separate", { .argv = { "--name", "web" } }, OPT_NAME, "web", 0 },
 		{ "joined", { .argv = { "--name=web" } }, OPT_NAME, "web", 0 },
 		{ "value with =", { .argv = { "--env=A=b=c" } }, OPT_ENV, "A=b=c", 0 },
@@ -185,16 +200,8 @@ static void shapes_of_flags(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct got got;
-		parse(&rows[i].given, &got);
-		if (row_ok(rows[i].name, got.result, &got.err)) {
-			CLEANUP(freep) char *values = joined(opt_list(&got.o, rows[i].id));
-			row_str(rows[i].name, "values", rows[i].values, values);
-			row_int(rows[i].name, "number", rows[i].number, opt_number(&got.o, rows[i].id));
-		}
-		done(&got);
-	}
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		try_value(&rows[i]);
 	table_end();
 }
 
@@ -228,13 +235,7 @@ static void arguments_that_are_no_flags(void **state)
 
 static void values_of_variables_and_the_file(void **state)
 {
-	static const struct {
-		const char *name;
-		struct given given;
-		enum option_id id;
-		const char *values;
-		int64_t number;
-	} rows[] = {
+	static const struct value_row rows[] = {
 		{ "list", { .env = { "BERTH_PUBLISH=80:80,443:443" } }, OPT_PUBLISH, "80:80|443:443", 0 },
 		{ "escaped comma", { .env = { "BERTH_ENV=A=1\\,2,B=3" } }, OPT_ENV, "A=1,2|B=3", 0 },
 		{ "other backslashes stay", { .env = { "BERTH_ENV=A=\\n,B=\\\\" } }, OPT_ENV, "A=\\n|B=\\\\", 0 },
@@ -265,16 +266,8 @@ static void values_of_variables_and_the_file(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct got got;
-		parse(&rows[i].given, &got);
-		if (row_ok(rows[i].name, got.result, &got.err)) {
-			CLEANUP(freep) char *values = joined(opt_list(&got.o, rows[i].id));
-			row_str(rows[i].name, "values", rows[i].values, values);
-			row_int(rows[i].name, "number", rows[i].number, opt_number(&got.o, rows[i].id));
-		}
-		done(&got);
-	}
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		try_value(&rows[i]);
 	table_end();
 }
 
