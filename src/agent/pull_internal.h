@@ -24,8 +24,10 @@ struct pull_job {
 	const struct store *store;
 	int (*lacks)(struct docker *d, const struct store_image *image, bool *lacks, struct err *err);
 	bool *skip;
-	bool no_hints; /* one was wrong */
-	bool whole;    /* who waits wants all of it, not only what runs */
+	bool no_hints;      /* one was wrong */
+	bool sends_all;     /* the engine had not got what it said it has */
+	bool fetched_again; /* what came first was not the image's */
+	bool whole;         /* who waits wants all of it, not only what runs */
 };
 
 /* Fills in names, layers, skip and store_image from the resolved image. */

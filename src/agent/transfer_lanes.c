@@ -52,9 +52,14 @@ static int feed_worker(struct transfer *t, size_t i, const char *bytes, size_t l
 
 int transfer_engine_failed(struct transfer *t, const struct err *err)
 {
-	t->result->engine_lacks = err->kind == ERR_NOT_FOUND;
-	t->result->incapable = err->kind == ERR_CONFIG && t->req->store->fallback && !t->req->store->parallel;
-	t->result->hangs = err->kind == ERR_TIMEOUT;
+	const struct store *store = t->req->store;
+
+	if (err->kind == ERR_NOT_FOUND)
+		t->result->trouble = TRANSFER_ENGINE_LACKS;
+	else if (err->kind == ERR_CONFIG && store->fallback && !store->parallel)
+		t->result->trouble = TRANSFER_INCAPABLE;
+	else if (err->kind == ERR_TIMEOUT)
+		t->result->trouble = TRANSFER_ENGINE_HANGS;
 	return -1;
 }
 
@@ -96,7 +101,7 @@ static int move_bytes(struct transfer *t, size_t i)
 
 static int bad_hint(struct transfer *t, size_t i)
 {
-	t->result->bad_hint = true;
+	t->result->trouble = TRANSFER_BAD_HINT;
 	return err_set(&t->err, ERR_REFUSED, "layer %zu inflates to another size than its last bytes say", i + 1);
 }
 

@@ -61,6 +61,11 @@ struct store {
 	bool parallel;
 	/* Serves where present() or begin() (not parallel: feed(), commit() too) failed with ERR_CONFIG: a capability is missing. Or NULL. */
 	const struct store *fallback;
+	/*
+	 * Serves where the engine lacked what it was to have (ERR_NOT_FOUND), with all layers: a layer that was left out, or what an
+	 * earlier load brought. NULL: this one does.
+	 */
+	const struct store *where_lacking;
 	/* The image ID that the engine will give it: config digest (classic, Podman) or top digest (containerd store). */
 	void (*image_id)(struct docker *d, const struct store_image *image, char out[80]);
 	/* Inflated layers are accepted too, where their size is known beforehand: the engine then need not inflate. */

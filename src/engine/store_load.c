@@ -161,6 +161,7 @@ static const struct store single = {
 const struct store store_load = {
 	.name = "load",
 	.fallback = &single,
+	.where_lacking = &single,
 	.image_id = load_image_id,
 	.takes_raw = load_takes_raw,
 	.present = present_of_engine,
