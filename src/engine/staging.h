@@ -33,8 +33,7 @@ size_t staging_inodes(const struct staging *s); /* files and directories that st
 
 /*
  * Layer i is complete, in a directory of its own, which gets back the mode and owner that containerd gives it (a layer's own
- * entry for its root counts for nothing there). inherit: directories that the layer made without an
- * entry of their own take after the nearest of `lower` that has them (containerd's archive.Apply, "Parents").
+ * entry for its root counts for nothing there). inherit, lower: as inherit_all().
  */
 int staging_settle(struct staging *s, size_t i, const struct store_inherit *inherit, size_t n_inherit,
 		   const struct strv *lower, struct err *err) MUST_CHECK;
