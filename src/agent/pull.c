@@ -55,8 +55,8 @@ static int resolve(struct pull_job *j, int64_t deadline_ms, struct err *err)
 }
 
 /*
- * An image without any name in the containerd store may be one whose load was cut before its layers were unpacked:
- * loading it again costs nothing when they were.
+ * An image without any name in the containerd store may be one whose load was cut before its layers
+ * were unpacked: loading it again costs nothing when they were.
  */
 static bool may_be_half(const struct pull_job *j, const struct image_state *state)
 {

@@ -1,6 +1,6 @@
 /*
- * A pull's parts: pull.c is the way from a name to an image, pull_describe.c says what the image is in the store's words,
- * pull_rest.c does what can be left for later. Included by these three only.
+ * A pull's parts: pull.c is the way from a name to an image, pull_describe.c says what the image is
+ * in the store's words, pull_rest.c does what can be left for later. Included by these three only.
  */
 #ifndef BERTH_AGENT_PULL_INTERNAL_H
 #define BERTH_AGENT_PULL_INTERNAL_H

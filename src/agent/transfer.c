@@ -61,8 +61,8 @@ static void show(void *arg)
 }
 
 /*
- * What a worker cannot read may be the image's fault or the transfer's, which can be repeated: the rest
- * of the blob is fetched for its digest to tell.
+ * What a worker cannot read may be the image's fault or the transfer's, which can be repeated: the
+ * rest of the blob is fetched for its digest to tell.
  */
 static int drain(struct transfer *t)
 {

@@ -167,8 +167,8 @@ static size_t workers_running(const struct transfer *t)
 }
 
 /*
- * Workers beyond those at work, which wait in their jails for their turn: to make a jail is mostly to wait for the kernel, and
- * layers can be small.
+ * Workers beyond those at work, which wait in their jails for their turn: to make a jail is mostly
+ * to wait for the kernel, and layers can be small.
  */
 #define WORKERS_AHEAD 4
 
@@ -178,8 +178,9 @@ static bool may_start(const struct transfer *t)
 }
 
 /*
- * Lowest first, as the blobs come and as the store will take them. No worker starts before one of each lower layer, even if
- * bytes of that are late: they will fill the blobs' buffer, and it has to be read then.
+ * Lowest first, as the blobs come and as the store will take them. No worker starts before one of
+ * each lower layer, even if bytes of that are late: they will fill the blobs' buffer, and it has to
+ * be read then.
  */
 static int feed_side_by_side(struct transfer *t)
 {
