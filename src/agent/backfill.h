@@ -1,6 +1,6 @@
 /*
- * The compressed layers of an image that runs already: the containerd store needs them to list, save and push it, not
- * to run it.
+ * The compressed layers of an image that runs already: the containerd store needs them to list,
+ * save and push it, not to run it.
  */
 #ifndef BERTH_AGENT_BACKFILL_H
 #define BERTH_AGENT_BACKFILL_H
@@ -26,7 +26,8 @@ struct backfill;
 int backfill_start(struct context *c, const struct backfill_request *req, struct backfill **out, struct err *err) MUST_CHECK;
 bool backfill_settled(const struct backfill *b); /* nothing happens any more until backfill_finish() */
 /*
- * Waits on the loop until it is settled and the engine has seen that each blob is of its digest. *bytes: received.
+ * Waits on the loop until it is settled and the engine has seen that each blob is of its digest.
+ * *bytes: received.
  */
 int backfill_finish(struct backfill *b, int64_t *bytes, struct err *err) MUST_CHECK;
 void backfill_free(struct backfill *b); /* cancels what runs; NULL is fine */

@@ -45,8 +45,8 @@ struct board *board_new(void);
 void board_free(struct board *b);
 
 /*
- * Publishes a copy. A changed status sets since_ms to now; the reason, where an app's own words may be, is
- * made one printable line. Main line only.
+ * Publishes a copy. A changed status sets since_ms to now; the reason, where an app's own words may
+ * be, is made one printable line. Main line only.
  */
 void board_publish(struct board *b, struct snapshot *s);
 /* The newest copy. Any thread. */

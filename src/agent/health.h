@@ -2,7 +2,8 @@
  * The health endpoint: /healthz, /livez, /metrics. GET and HEAD, any Host. A thread
  * of its own that reads the board, so that no pull or hash can delay an answer. A
  * connection carries one request (so there is nothing to smuggle) and lives HEALTH_LIFE_MS at most,
- * whatever it does; when there are HEALTH_CONNECTIONS_MAX, the oldest goes. The only owner of libmicrohttpd.
+ * whatever it does; when there are HEALTH_CONNECTIONS_MAX, the oldest goes. The only owner of
+ * libmicrohttpd.
  */
 #ifndef BERTH_AGENT_HEALTH_H
 #define BERTH_AGENT_HEALTH_H

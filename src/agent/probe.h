@@ -33,8 +33,8 @@ char *probe_text(const struct probe *p);
 
 /*
  * Asks once, at the container's own address (loopback on the host network): *passed, and when
- * not, why in one line. At most timeout_ms (a HEALTHCHECK: its own timeout). -1 only for ERR_CANCELLED
- * and for Docker's failures.
+ * not, why in one line. At most timeout_ms (a HEALTHCHECK: its own timeout). -1 only for
+ * ERR_CANCELLED and for Docker's failures.
  */
 int probe_once(struct context *c, const struct probe *p, const struct container_state *state, int64_t timeout_ms,
 	       bool *passed, char reason[PROBE_REASON_SIZE], struct err *err) MUST_CHECK;

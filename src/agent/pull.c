@@ -55,8 +55,8 @@ static int resolve(struct pull_job *j, int64_t deadline_ms, struct err *err)
 }
 
 /*
- * An image without any name in the containerd store may be one whose load was cut before its layers were unpacked:
- * loading it again costs nothing when they were.
+ * An image without any name in the containerd store may be one whose load was cut before its layers
+ * were unpacked: loading it again costs nothing when they were.
  */
 static bool may_be_half(const struct pull_job *j, const struct image_state *state)
 {
@@ -84,8 +84,8 @@ static int already_there(struct pull_job *j, const char *id, bool *there, struct
 	return image_tag(j->context->docker, id, j->name, err);
 }
 
-/* One attempt to move the layers; skipping what the engine has unless `whole`. */
-static int attempt(struct pull_job *j, bool whole, struct pulled *out, struct transfer_result *result, struct err *err)
+/* One attempt to move the layers; skipping what the engine has, unless that turned out wrong. */
+static int attempt(struct pull_job *j, struct pulled *out, struct transfer_result *result, struct err *err)
 {
 	struct transfer_request req = {
 		.registry = j->registry,
@@ -97,10 +97,12 @@ static int attempt(struct pull_job *j, bool whole, struct pulled *out, struct tr
 		.hooks = j->hooks,
 	};
 
+	*result = (struct transfer_result){ 0 };
 	memset(j->skip, 0, j->image.parsed.n_layers * sizeof *j->skip);
 	pull_choose_keeping(j);
-	if (!whole && j->store->present(j->context->docker, &j->store_image, j->skip, err) < 0) {
-		result->incapable = err->kind == ERR_CONFIG && j->store->fallback;
+	if (!j->sends_all && j->store->present(j->context->docker, &j->store_image, j->skip, err) < 0) {
+		if (err->kind == ERR_CONFIG && j->store->fallback)
+			result->trouble = TRANSFER_INCAPABLE;
 		return -1;
 	}
 	pull_choose_keeping(j); /* again: less is wanted now */
@@ -130,41 +132,69 @@ static int by_daemon(struct pull_job *j, struct pulled *out, const struct err *w
 	return result;
 }
 
+/* True at the first time. */
+static bool once(bool *done)
+{
+	bool first = !*done;
+
+	*done = true;
+	return first;
+}
+
+static bool use_fallback(struct pull_job *j)
+{
+	j->store = j->store->fallback;
+	j->lacks = j->store->lacks;
+	return true;
+}
+
+/* A layer that it had said it has: content pruned, snapshot kept; or an image of a load in parts. */
+static bool send_all(struct pull_job *j)
+{
+	if (!once(&j->sends_all))
+		return false;
+	if (j->store->where_lacking)
+		j->store = j->store->where_lacking;
+	return true;
+}
+
+static bool fetch_again(struct pull_job *j)
+{
+	return once(&j->fetched_again);
+}
+
+static bool do_without_hints(struct pull_job *j)
+{
+	return once(&j->no_hints);
+}
+
+/* What makes another attempt different from the one that failed. False: there has been that already. */
+static bool (*const remedies[TRANSFER_TROUBLES])(struct pull_job *j) = {
+	[TRANSFER_BAD_BYTES] = fetch_again,
+	[TRANSFER_BAD_HINT] = do_without_hints,
+	[TRANSFER_ENGINE_LACKS] = send_all,
+	[TRANSFER_INCAPABLE] = use_fallback,
+};
+
 static int move_layers(struct pull_job *j, struct pulled *out, struct err *err)
 {
-	bool whole = false, again = false;
+	struct transfer_result result;
 
-	for (;;) {
-		struct transfer_result result = { 0 };
-		if (attempt(j, whole, out, &result, err) == 0) {
-			out->store = j->store->name;
-			out->was_fast = j->store->fast && result.n_fetched;
-			return 0;
-		}
-		if (result.hangs && docker_info(j->context->docker)->store != DOCKER_STORE_PODMAN) {
+	while (attempt(j, out, &result, err) < 0) {
+		if (result.trouble == TRANSFER_ENGINE_HANGS && docker_info(j->context->docker)->store != DOCKER_STORE_PODMAN) {
 			struct err why = *err;
 			return by_daemon(j, out, &why, err);
 		}
-		if (result.incapable) {
-			log_err(LOG_LEVEL_WARNING, err);
-			j->store = j->store->fallback;
-			j->lacks = j->store->lacks;
-			continue;
-		}
-		if (result.engine_lacks && !whole) {
-			/* A layer that it had said it has: content pruned, snapshot kept; or an image of a load in parts. */
-			whole = true;
-			if (!j->store->parallel && j->store->fallback)
-				j->store = j->store->fallback;
-		} else if (result.bad_bytes && !again) {
-			again = true;
-		} else if (result.bad_hint && !j->no_hints) {
-			j->no_hints = true;
-		} else {
+		if (!remedies[result.trouble] || !remedies[result.trouble](j))
 			return -1;
-		}
-		log_info("%s; fetching again", err->msg);
+		if (result.trouble == TRANSFER_INCAPABLE)
+			log_err(LOG_LEVEL_WARNING, err);
+		else
+			log_info("%s; fetching again", err->msg);
 	}
+	out->store = j->store->name;
+	out->was_fast = j->store->fast && result.n_fetched;
+	return 0;
 }
 
 static void choose_store(struct pull_job *j)

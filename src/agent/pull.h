@@ -38,18 +38,18 @@ struct pull_hooks {
 
 /*
  * resolve_deadline_ms (clock_mono_ms, -1: none) bounds the part before the first blob: ERR_TIMEOUT.
- * The image is in the engine under its name when this returns 0. A transfer whose digest was wrong is
- * fetched once more; the engine's death is ERR_NETWORK, for the caller to retry.
- * rest: NULL: what is left is done at once, where --backfill wants it. Else *rest is what is left, or NULL; it
- * borrows c and ref.
+ * The image is in the engine under its name when this returns 0. A transfer whose digest was wrong
+ * is fetched once more; the engine's death is ERR_NETWORK, for the caller to retry.
+ * rest: NULL: what is left is done at once, where --backfill wants it. Else *rest is what is left,
+ * or NULL; it borrows c and ref.
  */
 int pull_image(struct context *c, const struct reference *ref, int64_t resolve_deadline_ms,
 	       struct progress *progress, const struct pull_hooks *hooks, struct pulled *out, struct pull_rest **rest,
 	       struct err *err) MUST_CHECK;
 
 /*
- * Later, while the app runs: at a quarter of the bandwidth that the pull had, from the loop. Start once; when it
- * is settled, finish. An error means that the image can run, and no more.
+ * Later, while the app runs: at a quarter of the bandwidth that the pull had, from the loop. Start
+ * once; when it is settled, finish. An error means that the image can run, and no more.
  */
 int pull_rest_start(struct pull_rest *r, struct err *err) MUST_CHECK;
 bool pull_rest_started(const struct pull_rest *r);

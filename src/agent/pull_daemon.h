@@ -1,6 +1,6 @@
 /*
- * What is left to the engine itself: to pull the image, where it hangs on being given one; and to note the digest that an
- * image came by, which a classic store cannot be told otherwise.
+ * What is left to the engine itself: to pull the image, where it hangs on being given one; and to
+ * note the digest that an image came by, which a classic store cannot be told otherwise.
  */
 #ifndef BERTH_AGENT_PULL_DAEMON_H
 #define BERTH_AGENT_PULL_DAEMON_H

@@ -4,8 +4,8 @@
 #include "oci/blob_tail.h"
 
 /*
- * Layers whose inflated size is looked up in their last bytes: below it, inflating is not worth a round
- * trip; above, the size (which gzip keeps modulo 4 GiB) may have wrapped.
+ * Layers whose inflated size is looked up in their last bytes: below it, inflating is not worth a
+ * round trip; above, the size (which gzip keeps modulo 4 GiB) may have wrapped.
  */
 #define HINT_MIN_BYTES ((int64_t)(1 * MIB))
 #define HINT_MAX_BYTES ((int64_t)(1 * GIB))

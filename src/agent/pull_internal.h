@@ -1,6 +1,6 @@
 /*
- * A pull's parts: pull.c is the way from a name to an image, pull_describe.c says what the image is in the store's words,
- * pull_rest.c does what can be left for later. Included by these three only.
+ * A pull's parts: pull.c is the way from a name to an image, pull_describe.c says what the image is
+ * in the store's words, pull_rest.c does what can be left for later. Included by these three only.
  */
 #ifndef BERTH_AGENT_PULL_INTERNAL_H
 #define BERTH_AGENT_PULL_INTERNAL_H
@@ -24,8 +24,10 @@ struct pull_job {
 	const struct store *store;
 	int (*lacks)(struct docker *d, const struct store_image *image, bool *lacks, struct err *err);
 	bool *skip;
-	bool no_hints; /* one was wrong */
-	bool whole;    /* who waits wants all of it, not only what runs */
+	bool no_hints;      /* one was wrong */
+	bool sends_all;     /* the engine had not got what it said it has */
+	bool fetched_again; /* what came first was not the image's */
+	bool whole;         /* who waits wants all of it, not only what runs */
 };
 
 /* Fills in names, layers, skip and store_image from the resolved image. */

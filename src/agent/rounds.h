@@ -1,7 +1,7 @@
 /*
- * Work that goes on, as far as it can, whenever something has happened: blobs, workers and stores tell of it from the loop,
- * and also from inside of what the work itself calls. So it is done in rounds, never one inside another: what happens
- * during a round is seen to by the next.
+ * Work that goes on, as far as it can, whenever something has happened: blobs, workers and stores
+ * tell of it from the loop, and also from inside of what the work itself calls. So it is done in
+ * rounds, never one inside another: what happens during a round is seen to by the next.
  */
 #ifndef BERTH_AGENT_ROUNDS_H
 #define BERTH_AGENT_ROUNDS_H

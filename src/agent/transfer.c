@@ -35,7 +35,8 @@ static int check_blobs(struct transfer *t)
 	if (i < 0)
 		return 0;
 	t->err = *blob_error(t->blobs, (size_t)i);
-	t->result->bad_bytes = blob_wants_refetch(t->blobs, (size_t)i);
+	if (blob_wants_refetch(t->blobs, (size_t)i))
+		t->result->trouble = TRANSFER_BAD_BYTES;
 	return -1;
 }
 
@@ -60,8 +61,8 @@ static void show(void *arg)
 }
 
 /*
- * What a worker cannot read may be the image's fault or the transfer's, which can be repeated: the rest
- * of the blob is fetched for its digest to tell.
+ * What a worker cannot read may be the image's fault or the transfer's, which can be repeated: the
+ * rest of the blob is fetched for its digest to tell.
  */
 static int drain(struct transfer *t)
 {
@@ -149,8 +150,10 @@ static int run(struct transfer *t, struct err *err)
 		return -1;
 	if (req->store->begin(c->docker, c->loop, req->image, req->skip, rounds_event, &t->rounds, &t->session,
 			      err) < 0) {
-		t->result->incapable = err->kind == ERR_CONFIG && req->store->fallback;
-		t->result->engine_lacks = err->kind == ERR_NOT_FOUND;
+		if (err->kind == ERR_NOT_FOUND)
+			t->result->trouble = TRANSFER_ENGINE_LACKS;
+		else if (err->kind == ERR_CONFIG && req->store->fallback)
+			t->result->trouble = TRANSFER_INCAPABLE;
 		return -1;
 	}
 	if (blob_set_start(req->registry, c->http, c->loop, req->resolved->parsed.layers, req->skip, t->n,

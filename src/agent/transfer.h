@@ -21,14 +21,21 @@ struct transfer_request {
 	const struct pull_hooks *hooks;
 };
 
+/* What a failure means for a second attempt. */
+enum transfer_trouble {
+	TRANSFER_HOPELESS,     /* nothing but what the error says */
+	TRANSFER_BAD_BYTES,    /* the transfer, not the image, may be to blame */
+	TRANSFER_BAD_HINT,     /* a layer's raw_bytes was not its size: without hints it may work */
+	TRANSFER_ENGINE_LACKS, /* the engine has not got something that was left out */
+	TRANSFER_INCAPABLE,    /* the store cannot serve here: its fallback may */
+	TRANSFER_ENGINE_HANGS, /* the engine neither takes nor says anything */
+	TRANSFER_TROUBLES
+};
+
 struct transfer_result {
 	size_t n_fetched;
 	int64_t bytes;
-	bool bad_bytes;    /* the transfer, not the image, may be to blame */
-	bool engine_lacks; /* the engine has not got something that was left out */
-	bool incapable;    /* the store cannot serve here: its fallback may */
-	bool hangs;        /* the engine neither takes nor says anything */
-	bool bad_hint;     /* a layer's raw_bytes was not its size: without hints it may work */
+	enum transfer_trouble trouble; /* where it failed */
 };
 
 /* Runs on the loop until the store has committed. The engine holds nothing of it otherwise. */

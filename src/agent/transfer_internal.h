@@ -1,6 +1,6 @@
 /*
- * A transfer's parts: transfer.c has the session, transfer_lanes.c moves the bytes of each layer, transfer_land.c hands
- * complete directories over. Included by these three only.
+ * A transfer's parts: transfer.c has the session, transfer_lanes.c moves the bytes of each layer,
+ * transfer_land.c hands complete directories over. Included by these three only.
  */
 #ifndef BERTH_AGENT_TRANSFER_INTERNAL_H
 #define BERTH_AGENT_TRANSFER_INTERNAL_H

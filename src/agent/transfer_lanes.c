@@ -52,9 +52,14 @@ static int feed_worker(struct transfer *t, size_t i, const char *bytes, size_t l
 
 int transfer_engine_failed(struct transfer *t, const struct err *err)
 {
-	t->result->engine_lacks = err->kind == ERR_NOT_FOUND;
-	t->result->incapable = err->kind == ERR_CONFIG && t->req->store->fallback && !t->req->store->parallel;
-	t->result->hangs = err->kind == ERR_TIMEOUT;
+	const struct store *store = t->req->store;
+
+	if (err->kind == ERR_NOT_FOUND)
+		t->result->trouble = TRANSFER_ENGINE_LACKS;
+	else if (err->kind == ERR_CONFIG && store->fallback && !store->parallel)
+		t->result->trouble = TRANSFER_INCAPABLE;
+	else if (err->kind == ERR_TIMEOUT)
+		t->result->trouble = TRANSFER_ENGINE_HANGS;
 	return -1;
 }
 
@@ -96,7 +101,7 @@ static int move_bytes(struct transfer *t, size_t i)
 
 static int bad_hint(struct transfer *t, size_t i)
 {
-	t->result->bad_hint = true;
+	t->result->trouble = TRANSFER_BAD_HINT;
 	return err_set(&t->err, ERR_REFUSED, "layer %zu inflates to another size than its last bytes say", i + 1);
 }
 
@@ -162,8 +167,8 @@ static size_t workers_running(const struct transfer *t)
 }
 
 /*
- * Workers beyond those at work, which wait in their jails for their turn: to make a jail is mostly to wait for the kernel, and
- * layers can be small.
+ * Workers beyond those at work, which wait in their jails for their turn: to make a jail is mostly
+ * to wait for the kernel, and layers can be small.
  */
 #define WORKERS_AHEAD 4
 
@@ -173,8 +178,9 @@ static bool may_start(const struct transfer *t)
 }
 
 /*
- * Lowest first, as the blobs come and as the store will take them. No worker starts before one of each lower layer, even if
- * bytes of that are late: they will fill the blobs' buffer, and it has to be read then.
+ * Lowest first, as the blobs come and as the store will take them. No worker starts before one of
+ * each lower layer, even if bytes of that are late: they will fill the blobs' buffer, and it has to
+ * be read then.
  */
 static int feed_side_by_side(struct transfer *t)
 {

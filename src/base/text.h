@@ -8,8 +8,8 @@
 size_t utf8_sequence(const char *p, const char *end);
 
 /*
- * One printable line, in place: control characters (C1 too: 0x9b starts escapes on terminals) and bytes that
- * are not UTF-8 become '?', a tab a blank.
+ * One printable line, in place: control characters (C1 too: 0x9b starts escapes on terminals) and
+ * bytes that are not UTF-8 become '?', a tab a blank.
  */
 void text_clean(char *s);
 

@@ -1,6 +1,7 @@
 /*
- * containerd behind Docker: leases, snapshots and content of one namespace, through its gRPC socket. Waits on the
- * loop; errors are those of grpc_start() and grpc_finish(), their messages say which call failed.
+ * containerd behind Docker: leases, snapshots and content of one namespace, through its gRPC
+ * socket. Waits on the loop; errors are those of grpc_start() and grpc_finish(), their messages say
+ * which call failed.
  */
 #ifndef BERTH_ENGINE_CONTAINERD_H
 #define BERTH_ENGINE_CONTAINERD_H
@@ -30,8 +31,8 @@ const char *containerd_root(const struct containerd *c);
 bool containerd_rebases(const struct containerd *c);
 
 /*
- * Leases keep what the garbage collector would take. Each call made under containerd_use_lease() adds what it
- * makes to that lease. NULL: none.
+ * Leases keep what the garbage collector would take. Each call made under containerd_use_lease()
+ * adds what it makes to that lease. NULL: none.
  */
 void containerd_use_lease(struct containerd *c, const char *id);
 const char *containerd_lease(const struct containerd *c);
@@ -66,8 +67,8 @@ struct containerd_mount {
 void containerd_mount_clear(struct containerd_mount *m);
 
 /*
- * An active snapshot upon parent (NULL: nothing). ERR_NOT_FOUND: no such parent. ERR_CONFIG: the snapshotter keeps no
- * directories for overlayfs.
+ * An active snapshot upon parent (NULL: nothing). ERR_NOT_FOUND: no such parent. ERR_CONFIG: the
+ * snapshotter keeps no directories for overlayfs.
  */
 int containerd_prepare(struct containerd *c, const char *key, const char *parent, struct containerd_mount *out,
 		       struct err *err) MUST_CHECK;
@@ -76,8 +77,9 @@ int containerd_prepare_ask(struct containerd *c, const char *key, const char *pa
 			     struct grpc_call **out, struct err *err) MUST_CHECK;
 int containerd_prepare_hear(struct grpc_call *call, struct containerd_mount *out, struct err *err) MUST_CHECK;
 /*
- * Makes it immutable, as name; upon parent where that is not NULL (containerd_rebases(), and it was prepared upon nothing). Where name
- * exists (somebody else made the same) that one comes under the lease, and key is removed. ERR_NOT_FOUND: no such parent.
+ * Makes it immutable, as name; upon parent where that is not NULL (containerd_rebases(), and it was
+ * prepared upon nothing). Where name exists (somebody else made the same) that one comes under the
+ * lease, and key is removed. ERR_NOT_FOUND: no such parent.
  */
 int containerd_commit(struct containerd *c, const char *key, const char *name, const char *parent, struct err *err) MUST_CHECK;
 /* exists[i]: there is a snapshot names[i]; all are asked about at once. */

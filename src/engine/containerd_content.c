@@ -33,8 +33,8 @@ static int set_label(struct containerd *c, const char *digest, Ctd__Label *label
 }
 
 /*
- * Write is a stream both ways; one message that commits ends it. A blob that the namespace has not got
- * but another one has is taken over, without its bytes.
+ * Write is a stream both ways; one message that commits ends it. A blob that the namespace has not
+ * got but another one has is taken over, without its bytes.
  */
 int containerd_content_put(struct containerd *c, const char *digest, const void *bytes, size_t len,
 			   const struct containerd_label *label, struct err *err)

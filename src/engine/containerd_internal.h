@@ -45,7 +45,8 @@ Ctd__CommitSnapshotRequest containerd_commit_request(const struct containerd *c,
 						     const char *parent);
 
 /*
- * Asks about each of n names at once. found[i]: no error; else it was ERR_NOT_FOUND. found NULL: that is an error, too.
+ * Asks about each of n names at once. found[i]: no error; else it was ERR_NOT_FOUND. found NULL:
+ * that is an error, too.
  */
 typedef int containerd_ask_fn(struct containerd *c, const char *name, struct grpc_call **out, struct err *err);
 int containerd_ask_all(struct containerd *c, containerd_ask_fn *ask, const char *const *names, size_t n, bool *found,

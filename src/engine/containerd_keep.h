@@ -8,8 +8,8 @@
 struct containerd_keeper;
 
 /*
- * prefix: of the references of unfinished blobs, this keeper's own. Blobs that containerd has come under the current
- * lease, and are not written again; layers in skip are left out.
+ * prefix: of the references of unfinished blobs, this keeper's own. Blobs that containerd has come
+ * under the current lease, and are not written again; layers in skip are left out.
  */
 int containerd_keep_start(struct containerd *c, const char *prefix, const struct store_image *image, const bool *skip,
 			  containerd_event_fn *event, void *arg, struct containerd_keeper **out, struct err *err) MUST_CHECK;

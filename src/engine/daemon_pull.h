@@ -1,6 +1,7 @@
 /*
- * The engine's own pull, POST /images/create: for an engine that hangs on loads, and to tell a classic one the digest of
- * an image that it has. Always by digest: nothing can come that was not resolved before.
+ * The engine's own pull, POST /images/create: for an engine that hangs on loads, and to tell a
+ * classic one the digest of an image that it has. Always by digest: nothing can come that was not
+ * resolved before.
  */
 #ifndef BERTH_ENGINE_DAEMON_PULL_H
 #define BERTH_ENGINE_DAEMON_PULL_H

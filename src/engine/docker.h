@@ -42,10 +42,10 @@ void docker_free(struct docker *d);
 void docker_set_containerd(struct docker *d, const char *socket);
 
 /*
- * /_ping, /version where the ping does not tell enough, /info. The socket not there, or refused: ERR_NETWORK (retryable), with a
- * hint ("install docker" when there is neither a socket nor a dockerd or podman binary in PATH and the usual
- * places; then not retryable: ERR_NOT_FOUND). A socket we may not open: ERR_DENIED. The engine's oldest API
- * newer than ours: ERR_PROTOCOL.
+ * /_ping, /version where the ping does not tell enough, /info. The socket not there, or refused:
+ * ERR_NETWORK (retryable), with a hint ("install docker" when there is neither a socket nor a
+ * dockerd or podman binary in PATH and the usual places; then not retryable: ERR_NOT_FOUND). A
+ * socket we may not open: ERR_DENIED. The engine's oldest API newer than ours: ERR_PROTOCOL.
  */
 int docker_connect(struct docker *d, struct err *err) MUST_CHECK;
 /* Waits for the socket up to patience_ms; at once ERR_NOT_FOUND if there is no docker at all. */
@@ -53,9 +53,10 @@ int docker_wait(struct docker *d, int64_t patience_ms, struct err *err) MUST_CHE
 const struct docker_info *docker_info(const struct docker *d);
 
 /*
- * METHOD /v1.N/PATH. body may be NULL. *out (may be NULL) is the JSON answer of a 2xx (NULL for an empty
- * body). Other statuses: 404 ERR_NOT_FOUND, 409 ERR_CONFLICT, 401/403 ERR_DENIED, 5xx ERR_FAILED (Docker says 500
- * for permanent things too), 304 is success; the message is Docker's "message" field.
+ * METHOD /v1.N/PATH. body may be NULL. *out (may be NULL) is the JSON answer of a 2xx (NULL for an
+ * empty body). Other statuses: 404 ERR_NOT_FOUND, 409 ERR_CONFLICT, 401/403 ERR_DENIED, 5xx
+ * ERR_FAILED (Docker says 500 for permanent things too), 304 is success; the message is Docker's
+ * "message" field.
  */
 int docker_call(struct docker *d, const char *method, const char *path, const struct json *body,
 		struct json **out, struct err *err) MUST_CHECK;
@@ -64,9 +65,10 @@ int docker_call_for(struct docker *d, const char *method, const char *path, cons
 		    int64_t timeout_ms, struct json **out, struct err *err) MUST_CHECK;
 
 /*
- * A request whose body is streamed and whose answer is a stream of JSON objects (images/load, images/create).
- * message() sees each; docker's in-band errors ("errorDetail", "error", "Error unpacking" in "stream") end it as
- * ERR_FAILED with their text. The stream is read to its end. idle_ms: cut when neither side moves for so long.
+ * A request whose body is streamed and whose answer is a stream of JSON objects (images/load,
+ * images/create). message() sees each; docker's in-band errors ("errorDetail", "error", "Error
+ * unpacking" in "stream") end it as ERR_FAILED with their text. The stream is read to its end.
+ * idle_ms: cut when neither side moves for so long.
  */
 typedef void docker_message_fn(void *arg, const struct json *message);
 struct docker_stream; /* a running one */
@@ -88,9 +90,9 @@ void docker_stream_resume(struct docker_stream *s); /* the upload has bytes agai
 void docker_stream_cancel(struct docker_stream *s); /* done is not called; NULL is fine */
 
 /*
- * The events of one kind ("container"), from now on; reconnects by itself with back-off after dockerd restarts,
- * and calls fn(arg, NULL) after each reconnect (state may have changed unseen). A removed container is
- * "destroy" to Docker and "remove" to Podman.
+ * The events of one kind ("container"), from now on; reconnects by itself with back-off after
+ * dockerd restarts, and calls fn(arg, NULL) after each reconnect (state may have changed unseen). A
+ * removed container is "destroy" to Docker and "remove" to Podman.
  */
 struct docker_events;
 typedef void docker_event_fn(void *arg, const struct json *event);

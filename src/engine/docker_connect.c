@@ -203,8 +203,8 @@ static int read_info(const struct json *info, struct docker_info *out, struct er
 }
 
 /*
- * The ping's headers tell enough of an engine that is no newer than berth. /version takes dockerd 10 ms: it runs other
- * programs to ask them for theirs.
+ * The ping's headers tell enough of an engine that is no newer than berth. /version takes dockerd
+ * 10 ms: it runs other programs to ask them for theirs.
  */
 static int learn_version(struct docker *d, const struct http_response *ping, int64_t deadline_ms,
 			 struct docker_info *found, struct err *err)

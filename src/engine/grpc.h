@@ -1,6 +1,7 @@
 /*
- * gRPC over HTTP/2 on a Unix socket ("gRPC over HTTP2", grpc/grpc doc/PROTOCOL-HTTP2.md). One connection carries all
- * calls to a server, at the same time where the caller likes. The messages themselves are the caller's.
+ * gRPC over HTTP/2 on a Unix socket ("gRPC over HTTP2", grpc/grpc doc/PROTOCOL-HTTP2.md). One
+ * connection carries all calls to a server, at the same time where the caller likes. The messages
+ * themselves are the caller's.
  */
 #ifndef BERTH_ENGINE_GRPC_H
 #define BERTH_ENGINE_GRPC_H
@@ -36,9 +37,10 @@ struct grpc_request {
 };
 
 /*
- * Sends a call with its first message, a frame of grpc_frame_new() that is taken over, also on failure. A connection that is
- * found closed is opened again, once for each call. ERR_LIMIT: the message is too large; ERR_REFUSED: metadata that no
- * header can hold; ERR_NETWORK: nobody answers on the socket.
+ * Sends a call with its first message, a frame of grpc_frame_new() that is taken over, also on
+ * failure. A connection that is found closed is opened again, once for each call. ERR_LIMIT: the
+ * message is too large; ERR_REFUSED: metadata that no header can hold; ERR_NETWORK: nobody answers
+ * on the socket.
  */
 int grpc_start(struct grpc *g, const struct grpc_request *req, uint8_t *frame, struct grpc_call **out,
 	       struct err *err) MUST_CHECK;
@@ -51,9 +53,11 @@ const char *grpc_method(const struct grpc_call *call); /* for messages: "List" *
 /* The peer ended the call well although not all of it had been sent. */
 bool grpc_ended_early(const struct grpc_call *call);
 /*
- * Waits on the loop until it has ended (where it has: also in callbacks), and frees it. *answer (initialised, any cap; may be NULL) then holds the answer's message
- * alone. What the peer's status means: not found ERR_NOT_FOUND, already exists ERR_CONFLICT, unavailable ERR_NETWORK …, see
- * grpc_status(). On the way: ERR_NETWORK (closed, reset), ERR_TIMEOUT, ERR_PROTOCOL, ERR_LIMIT, ERR_CANCELLED.
+ * Waits on the loop until it has ended (where it has: also in callbacks), and frees it. *answer
+ * (initialised, any cap; may be NULL) then holds the answer's message alone. What the peer's status
+ * means: not found ERR_NOT_FOUND, already exists ERR_CONFLICT, unavailable ERR_NETWORK …, see
+ * grpc_status(). On the way: ERR_NETWORK (closed, reset), ERR_TIMEOUT, ERR_PROTOCOL, ERR_LIMIT,
+ * ERR_CANCELLED.
  */
 int grpc_finish(struct grpc_call *call, struct buf *answer, struct err *err) MUST_CHECK;
 void grpc_cancel(struct grpc_call *call); /* NULL is fine; frees it */
@@ -63,8 +67,8 @@ uint8_t *grpc_frame_new(size_t len);
 /* The frame that body begins with, not compressed: *message points into it. ERR_PROTOCOL, also where it is cut. */
 int grpc_frame_parse(const void *body, size_t body_len, const uint8_t **message, size_t *len, struct err *err) MUST_CHECK;
 /*
- * grpc-status and grpc-message (percent-encoded; may be NULL) → 0 for status 0, else the error they mean. A status that is
- * missing or unknown: ERR_PROTOCOL.
+ * grpc-status and grpc-message (percent-encoded; may be NULL) → 0 for status 0, else the error they
+ * mean. A status that is missing or unknown: ERR_PROTOCOL.
  */
 int grpc_status(const char *status, const char *message, struct err *err) MUST_CHECK;
 

@@ -1,7 +1,7 @@
 /*
- * One HTTP/2 connection to a Unix socket, on the loop, by nghttp2 (libcurl 7.88 cannot use such a connection twice: it
- * begins HTTP/2 anew inside it). nghttp2 judges frames, windows and the order of an answer's parts; sizes are judged in grpc_call.c.
- * Nothing below is called back into a caller's code: what happened is told at the end of each turn, by grpc_tell().
+ * One HTTP/2 connection to a Unix socket, on the loop, by nghttp2 (libcurl 7.88 begins
+ * HTTP/2 anew in one that it uses again). nghttp2 judges frames, windows and the order of an
+ * answer's parts; grpc_call.c judges sizes. No caller is called back before the end of a turn.
  */
 #include <errno.h>
 #include <nghttp2/nghttp2.h>

@@ -297,8 +297,9 @@ static int finish_docker(struct load_archive *a, struct err *err)
 }
 
 /*
- * What the name points at. The annotation is containerd's: REPOSITORY@DIGEST, as `docker pull` of a digest names it.
- * A tag is not in it: containerd would move it to the image before it has unpacked a single layer.
+ * What the name points at. The annotation is containerd's: REPOSITORY@DIGEST, as `docker pull` of a
+ * digest names it. A tag is not in it: containerd would move it to the image before it has unpacked
+ * a single layer.
  */
 static char *layout_index(const struct store_image *image)
 {

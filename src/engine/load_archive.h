@@ -1,7 +1,8 @@
 /*
- * The archive that POST /images/load takes, as a stream that is written while the layers arrive: no I/O, no
- * more than LOAD_ARCHIVE_STAGED_BYTES held. Layers come first, in order; what makes them an image comes last
- * and only when asked for, so that an archive cut before that is nothing to the engine.
+ * The archive that POST /images/load takes, as a stream that is written while the layers arrive: no
+ * I/O, no more than LOAD_ARCHIVE_STAGED_BYTES held. Layers come first, in order; what makes them an
+ * image comes last and only when asked for, so that an archive cut before that is nothing to the
+ * engine.
  */
 #ifndef BERTH_ENGINE_LOAD_ARCHIVE_H
 #define BERTH_ENGINE_LOAD_ARCHIVE_H
@@ -22,8 +23,8 @@ struct load_archive;
 int load_archive_new(enum load_layout layout, const struct store_image *image, const bool *skip,
 		     struct load_archive **out, struct err *err) MUST_CHECK;
 /*
- * A docker-archive whose layers are FIFOs, with nothing in them, of the names that load_archive_fifo() makes: their bytes go
- * another way, and none are wanted. prefix is borrowed.
+ * A docker-archive whose layers are FIFOs, with nothing in them, of the names that
+ * load_archive_fifo() makes: their bytes go another way, and none are wanted. prefix is borrowed.
  */
 int load_archive_new_fifos(const struct store_image *image, const bool *skip, const char *prefix,
 			   struct load_archive **out, struct err *err) MUST_CHECK;

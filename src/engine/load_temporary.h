@@ -1,6 +1,6 @@
 /*
- * Private to the load store: images of an image's first layers, which the engine registers while it waits for the rest.
- * They have no name, and a label that says which process made them.
+ * Private to the load store: images of an image's first layers, which the engine registers while it
+ * waits for the rest. They have no name, and a label that says which process made them.
  */
 #ifndef BERTH_ENGINE_LOAD_TEMPORARY_H
 #define BERTH_ENGINE_LOAD_TEMPORARY_H

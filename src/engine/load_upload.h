@@ -5,8 +5,9 @@
 #include "engine/store.h"
 
 /*
- * Neither side moves for so long: it hangs. A classic dockerd tells of each half megabyte that it unpacks, and is silent
- * only while a slow volume takes what it wrote last. A variable for the tests.
+ * Neither side moves for so long: it hangs. A classic dockerd tells of each half megabyte that it
+ * unpacks, and is silent only while a slow volume takes what it wrote last. A variable for the
+ * tests.
  */
 extern int64_t load_classic_idle_ms;
 

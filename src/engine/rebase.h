@@ -1,6 +1,6 @@
 /*
- * Layers where a snapshot can come upon its parent as late as it is committed (containerd_rebases()): each is unpacked into a
- * snapshot of its own, and nothing is moved.
+ * Layers where a snapshot can come upon its parent as late as it is committed
+ * (containerd_rebases()): each is unpacked into a snapshot of its own, and nothing is moved.
  */
 #ifndef BERTH_ENGINE_REBASE_H
 #define BERTH_ENGINE_REBASE_H
@@ -11,9 +11,9 @@
 struct rebase;
 
 /*
- * prefix: of the snapshots' keys, this one's own. The layers below first are there. Waits for the first
- * snapshot, the others are made while all else goes on. ERR_CONFIG: their directories are not seen or written from here;
- * ERR_NOT_FOUND: the layer below is gone.
+ * prefix: of the snapshots' keys, this one's own. The layers below first are there. Waits for the
+ * first snapshot, the others are made while all else goes on. ERR_CONFIG: their directories are not
+ * seen or written from here; ERR_NOT_FOUND: the layer below is gone.
  */
 int rebase_begin(struct containerd *c, const char *prefix, const struct store_image *image, size_t first,
 		 containerd_event_fn *event, void *arg, struct rebase **out, struct err *err) MUST_CHECK;

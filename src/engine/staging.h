@@ -1,6 +1,7 @@
 /*
- * Where layers are unpacked before they are snapshots, on the snapshotter's own file system. Either one directory, with one
- * below it per layer, and a finished layer moves by one rename; or a directory for each, where it stays.
+ * Where layers are unpacked before they are snapshots, on the snapshotter's own file system. Either
+ * one directory, with one below it per layer, and a finished layer moves by one rename; or a
+ * directory for each, where it stays.
  */
 #ifndef BERTH_ENGINE_STAGING_H
 #define BERTH_ENGINE_STAGING_H
@@ -10,15 +11,15 @@
 struct staging;
 
 /*
- * path: the upper directory of an active snapshot. A directory for each of n layers but those in skip. ERR_CONFIG: there is no such
- * directory where we are, or we may not write there.
+ * path: the upper directory of an active snapshot. A directory for each of n layers but those in
+ * skip. ERR_CONFIG: there is no such directory where we are, or we may not write there.
  */
 int staging_open(const char *path, const bool *skip, size_t n, struct staging **out, struct err *err) MUST_CHECK;
 /* For directories of their own: none yet. n: layers. */
 struct staging *staging_new(size_t n);
 /*
- * path: the upper directory of an active snapshot, empty, that will be layer i. The mode and owner of the first are those of all
- * in the end. Errors as staging_open().
+ * path: the upper directory of an active snapshot, empty, that will be layer i. The mode and owner
+ * of the first are those of all in the end. Errors as staging_open().
  */
 int staging_add(struct staging *s, size_t i, const char *path, struct err *err) MUST_CHECK;
 /* Makes (on), or removes, a directory in that of layer i, which is still empty: to see who else sees it. */
@@ -32,9 +33,9 @@ int staging_layer(const struct staging *s, size_t i);
 size_t staging_inodes(const struct staging *s); /* files and directories that staging_open() left there, path itself among them */
 
 /*
- * Layer i is complete, in a directory of its own, which gets back the mode and owner that containerd gives it (a layer's own
- * entry for its root counts for nothing there). inherit: directories that the layer made without an
- * entry of their own take after the nearest of `lower` that has them (containerd's archive.Apply, "Parents").
+ * Layer i is complete, in a directory of its own, which gets back the mode and owner that
+ * containerd gives it (a layer's own entry for its root counts for nothing there). inherit, lower:
+ * as inherit_all().
  */
 int staging_settle(struct staging *s, size_t i, const struct store_inherit *inherit, size_t n_inherit,
 		   const struct strv *lower, struct err *err) MUST_CHECK;

@@ -1,6 +1,6 @@
 /*
- * Images by containerd's snapshots: the layers' files are put where Docker's containerd store would unpack them, and only
- * the documents go through Docker. See docs/design.md.
+ * Images by containerd's snapshots: the layers' files are put where Docker's containerd store would
+ * unpack them, and only the documents go through Docker. See docs/design.md.
  */
 #include "engine/store.h"
 

@@ -87,6 +87,7 @@ static const struct store store_fast = {
 	.name = "load",
 	.fast = true,
 	.fallback = &store_load,
+	.where_lacking = &store_load,
 	.image_id = load_image_id,
 	.takes_raw = fast_takes_raw,
 	.present = load_present,

@@ -58,8 +58,9 @@ static int begin(struct docker *d, struct loop *loop, const struct store_image *
 }
 
 /*
- * The classic store registers nothing of a load before it has spooled all of it: several make it do both at once. The
- * containerd store and Podman would gain nothing: Podman wants every file of an image in each load.
+ * The classic store registers nothing of a load before it has spooled all of it: several make it do
+ * both at once. The containerd store and Podman would gain nothing: Podman wants every file of an
+ * image in each load.
  */
 static int load_begin(struct docker *d, struct loop *loop, const struct store_image *image, const bool *skip,
 		      store_event_fn *event, void *arg, struct store_session **out, struct err *err)
@@ -161,6 +162,7 @@ static const struct store single = {
 const struct store store_load = {
 	.name = "load",
 	.fallback = &single,
+	.where_lacking = &single,
 	.image_id = load_image_id,
 	.takes_raw = load_takes_raw,
 	.present = present_of_engine,

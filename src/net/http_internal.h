@@ -73,8 +73,9 @@ int http_transfer_new(struct http *http, const struct http_request *req, http_do
 void http_transfer_free(struct http_transfer *t);
 
 /*
- * http.c: an easy handle as a new one is. Making one sets up c-ares, which reads resolv.conf, nsswitch.conf and hosts; so those
- * whose transfers went well serve again. After a failure none does: what c-ares has read may be out of date.
+ * http.c: an easy handle as a new one is. Making one sets up c-ares, which reads resolv.conf,
+ * nsswitch.conf and hosts; so those whose transfers went well serve again. After a failure none
+ * does: what c-ares has read may be out of date.
  */
 CURL *http_easy_take(struct http *http);
 void http_easy_give(struct http *http, CURL *easy, bool good);

@@ -5,9 +5,9 @@
 #include "base/err.h"
 
 /*
- * *out: a non-blocking stream socket that is connected to path, the caller's to close. At once, or never: EAGAIN is a
- * server whose queue is full. ERR_CONFIG: path is longer than an address holds (107 bytes); ERR_NETWORK: nobody
- * answers, and err->errnum says why.
+ * *out: a non-blocking stream socket that is connected to path, the caller's to close. At once, or
+ * never: EAGAIN is a server whose queue is full. ERR_CONFIG: path is longer than an address holds
+ * (107 bytes); ERR_NETWORK: nobody answers, and err->errnum says why.
  */
 int unix_connect(const char *path, int *out, struct err *err) MUST_CHECK;
 

@@ -49,8 +49,9 @@ int range_check_head(struct range *r, const struct http_response *head, struct e
 	if (check_length(head, r->b->d.size, err) < 0)
 		return -1;
 	/*
-	 * A server without ranges sends all of it from 0: the one transfer that this blob gets from now on. What it
-	 * repeats is passed over, and the digest of the whole tells if it was another blob.
+	 * A server without ranges sends all of it from 0: the one transfer that this blob gets from
+	 * now on. What it repeats is passed over, and the digest of the whole tells if it was
+	 * another blob.
 	 */
 	if (r->ranged)
 		range_become_stream(r);

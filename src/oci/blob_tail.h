@@ -1,6 +1,6 @@
 /*
- * The last bytes of blobs, before the rest: gzip ends with its length (RFC 1952 §2.3.1). A hint, never more: nothing
- * here is verified.
+ * The last bytes of blobs, before the rest: gzip ends with its length (RFC 1952 §2.3.1). A hint,
+ * never more: nothing here is verified.
  */
 #ifndef BERTH_OCI_BLOB_TAIL_H
 #define BERTH_OCI_BLOB_TAIL_H
@@ -17,8 +17,8 @@ struct blob_tail {
 };
 
 /*
- * Asks for the tails of the wanted blobs, several at once; tails[i].known stays false where the registry does
- * not answer with just these bytes, whatever the reason. Only ERR_CANCELLED.
+ * Asks for the tails of the wanted blobs, several at once; tails[i].known stays false where the
+ * registry does not answer with just these bytes, whatever the reason. Only ERR_CANCELLED.
  */
 int blob_tails(struct registry *r, struct loop *loop, const struct descriptor *blobs, const bool *wanted, size_t n,
 	       struct blob_tail *tails, struct err *err) MUST_CHECK;

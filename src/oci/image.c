@@ -55,8 +55,9 @@ static int descend(struct registry *r, const struct platform *platform, struct d
 }
 
 /*
- * An image that no index gives a platform is for whatever its config says; one that says nothing may be
- * for anything. The index's word is enough, as for docker: configs are often copied without a thought.
+ * An image that no index gives a platform is for whatever its config says; one that says nothing
+ * may be for anything. The index's word is enough, as for docker: configs are often copied without
+ * a thought.
  */
 static int check_platform(const struct platform *host, const struct platform *image,
 			  struct err *err)

@@ -5,8 +5,8 @@
 #include "base/mem.h"
 
 /*
- * The encoding: head, path with its NUL, and what the kind needs. Native byte order: both ends are the same program on
- * the same machine.
+ * The encoding: head, path with its NUL, and what the kind needs. Native byte order: both ends are
+ * the same program on the same machine.
  */
 struct head {
 	uint8_t kind;
@@ -148,8 +148,8 @@ static bool read_device(const char *bytes, size_t len, struct deferred_item *out
 }
 
 /*
- * Only the security class: attributes of the trusted class steer overlayfs, which follows trusted.overlay.redirect to
- * wherever it says.
+ * Only the security class: attributes of the trusted class steer overlayfs, which follows
+ * trusted.overlay.redirect to wherever it says.
  */
 static bool read_xattr(const char *bytes, size_t len, struct deferred_item *out)
 {

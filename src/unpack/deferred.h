@@ -1,8 +1,9 @@
 /*
- * What a worker may not do itself, because its capabilities or its mount do not allow it: device nodes, opaque marks,
- * attributes that need CAP_SYS_ADMIN, and directories whose owner and mode only the layers below know. The worker
- * notes them, sends the list behind its answer, and the parent applies it when the worker has gone. The worker may have
- * been taken over by its input: whatever comes from it is checked as it is read, and done below the layer's directory.
+ * What a worker may not do itself, because its capabilities or its mount do not allow it: device
+ * nodes, opaque marks, attributes that need CAP_SYS_ADMIN, and directories whose owner and mode
+ * only the layers below know. The worker notes them, sends the list behind its answer, and the
+ * parent applies it when the worker has gone. The worker may have been taken over by its input:
+ * whatever comes from it is checked as it is read, and done below the layer's directory.
  */
 #ifndef BERTH_UNPACK_DEFERRED_H
 #define BERTH_UNPACK_DEFERRED_H
@@ -67,8 +68,8 @@ const void *deferred_bytes(const struct deferred *d, size_t *len);
 int deferred_parse(const void *bytes, size_t len, struct deferred **out, struct err *err) MUST_CHECK;
 
 /*
- * Does all but the implicit directories below root_fd, never leaving it, and leaves the times of directories as
- * they are. ERR_SYSTEM; ERR_PROTOCOL when something is not there.
+ * Does all but the implicit directories below root_fd, never leaving it, and leaves the times of
+ * directories as they are. ERR_SYSTEM; ERR_PROTOCOL when something is not there.
  */
 int deferred_apply(const struct deferred *d, int root_fd, struct err *err) MUST_CHECK;
 

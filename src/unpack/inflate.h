@@ -14,8 +14,8 @@
 enum inflate_format { INFLATE_PLAIN, INFLATE_GZIP, INFLATE_ZSTD };
 
 /*
- * What the first bytes of a layer are, whatever its media type says: engines look at the bytes too. `len` bytes of
- * it are known; INFLATE_DETECT_BYTES are enough. Pure.
+ * What the first bytes of a layer are, whatever its media type says: engines look at the bytes too.
+ * `len` bytes of it are known; INFLATE_DETECT_BYTES are enough. Pure.
  */
 #define INFLATE_DETECT_BYTES 4
 enum inflate_format inflate_detect(const void *bytes, size_t len);
@@ -34,8 +34,9 @@ typedef int inflate_sink_fn(void *arg, const void *bytes, size_t len, struct err
 int inflate_feed(struct inflate *x, const void *bytes, size_t len, inflate_sink_fn *sink, void *arg,
 		 struct err *err) MUST_CHECK;
 /*
- * Output is made in this memory (at most 1 MiB of it), which the caller keeps, instead of in a buffer of the decoder's
- * own; the sink may name another each time it is called. Plain bytes go to the sink from where they are.
+ * Output is made in this memory (at most 1 MiB of it), which the caller keeps, instead of in a
+ * buffer of the decoder's own; the sink may name another each time it is called. Plain bytes go to
+ * the sink from where they are.
  */
 void inflate_output_to(struct inflate *x, void *buffer, size_t size);
 /* The input has ended: ERR_REFUSED "truncated" unless the last member was whole. */

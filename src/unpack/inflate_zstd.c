@@ -80,9 +80,9 @@ static int check_magic(const struct zstd *z, struct err *err)
 }
 
 /*
- * Behind the magic number, a frame's first bytes go one by one. For when its header is complete and its output would fit,
- * libzstd looks whether the input holds a whole frame, and takes what it was called with for the start of that: the rest of
- * a header may look like a frame.
+ * Behind the magic number, a frame's first bytes go one by one. For when its header is complete and
+ * its output would fit, libzstd looks whether the input holds a whole frame, and takes what it was
+ * called with for the start of that: the rest of a header may look like a frame.
  */
 static int head(struct zstd *z, uint8_t byte, const struct inflate_output *out, struct err *err)
 {

@@ -23,8 +23,8 @@
 #define JAIL_ID 65534
 
 /*
- * Address space: a zstd window of 128 MiB, what libzstd puts around it, the program and its libraries.
- * Sanitizers map terabytes of shadow memory.
+ * Address space: a zstd window of 128 MiB, what libzstd puts around it, the program and its
+ * libraries. Sanitizers map terabytes of shadow memory.
  */
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1

@@ -1,7 +1,8 @@
 /*
- * seccomp(2) by hand: forty instructions need no library. Allowed is what reading, inflating, hashing and answering
- * take in glibc and OpenSSL once both are warm: nothing that names a file, an address or another process. A worker
- * that unpacks may also make files and set what belongs to them; which files, the mounts that it sees say.
+ * seccomp(2) by hand: forty instructions need no library. Allowed is what reading, inflating,
+ * hashing and answering take in glibc and OpenSSL once both are warm: nothing that names a file, an
+ * address or another process. A worker that unpacks may also make files and set what belongs to
+ * them; which files, the mounts that it sees say.
  */
 #include "unpack/jail_filter.h"
 
@@ -49,7 +50,8 @@
 #endif
 
 /*
- * What the C library does around memory (never executable), locks, signals, time and malloc's random key.
+ * What the C library does around memory (never executable), locks, signals, time and malloc's
+ * random key.
  */
 #define ALLOW_COMPUTING \
 	ALLOW(read), ALLOW(write), ALLOW(futex), ALLOW(exit), ALLOW(exit_group), ALLOW(brk), ALLOW(munmap), \

@@ -138,8 +138,8 @@ static int bad_map(struct layer *l)
 }
 
 /*
- * Go's reader wants all data that the map speaks of; libarchive has no map where there is none, or where all is
- * data.
+ * Go's reader wants all data that the map speaks of; libarchive has no map where there is none, or
+ * where all is data.
  */
 static int check_map(struct layer *l, struct archive_entry *ae, int64_t copied)
 {

@@ -1,7 +1,8 @@
 /*
- * Looks at every header of a tar before libarchive does, as Go's archive/tar would, since that is what decides in the
- * engines: what Go's reader or containerd refuses is refused here, and so is what the two readers would understand
- * differently. Says of each entry what libarchive does not tell. Pure.
+ * Looks at every header of a tar before libarchive does, as Go's archive/tar would, since that is
+ * what decides in the
+ * engines: what Go's reader or containerd refuses is refused here, and so is what the two readers
+ * would understand differently. Says of each entry what libarchive does not tell. Pure.
  */
 #ifndef BERTH_UNPACK_STRICT_H
 #define BERTH_UNPACK_STRICT_H
@@ -50,18 +51,19 @@ void strict_free(struct strict *s);
 
 /*
  * The next bytes of the tar: a multiple of 512, but for the last. Headers that libarchive would
- * understand otherwise than Go, of hard links with a size and of long links, are changed in them. ERR_REFUSED.
+ * understand otherwise than Go, of hard links with a size and of long links, are changed in them.
+ * ERR_REFUSED.
  */
 int strict_feed(struct strict *s, void *bytes, size_t len, struct err *err) MUST_CHECK;
 /*
- * The input has ended: ERR_REFUSED when that is in the middle of an entry. *missing: bytes of the last padding that
- * Go does not miss; fewer than 512.
+ * The input has ended: ERR_REFUSED when that is in the middle of an entry. *missing: bytes of the
+ * last padding that Go does not miss; fewer than 512.
  */
 int strict_end(struct strict *s, size_t *missing, struct err *err) MUST_CHECK;
 
 /*
- * The entries seen, each once, in order: false when there is none left. *out is valid until the next call of
- * anything.
+ * The entries seen, each once, in order: false when there is none left. *out is valid until the
+ * next call of anything.
  */
 bool strict_next(struct strict *s, struct strict_entry *out);
 

@@ -26,7 +26,8 @@ struct pax_record {
 };
 
 /*
- * Takes the first record off *bytes, writing NULs over '=' and the final newline: 1, or 0 at the end, or -1.
+ * Takes the first record off *bytes, writing NULs over '=' and the final newline: 1, or 0 at the
+ * end, or -1.
  */
 int strict_record(char **bytes, size_t *len, struct pax_record *out, struct err *err) MUST_CHECK;
 int strict_decimal(const struct pax_record *r, int64_t *out, struct err *err) MUST_CHECK;

@@ -1,6 +1,7 @@
 /*
- * One process per layer in work: it inflates, hashes what comes out, unpacks it below a directory if it is given
- * one, and says diff_id and size at the end. The parent feeds it compressed bytes and never parses them itself.
+ * One process per layer in work: it inflates, hashes what comes out, unpacks it below a directory
+ * if it is given one, and says diff_id and size at the end. The parent feeds it compressed bytes
+ * and never parses them itself.
  */
 #ifndef BERTH_UNPACK_WORKER_H
 #define BERTH_UNPACK_WORKER_H
@@ -37,7 +38,8 @@ struct worker_options {
 
 /*
  * zygote and the loop it was started on outlive the worker.
- * event: from the loop, when the worker can take bytes again, has some, or has ended. Must not wait.
+ * event: from the loop, when the worker can take bytes again, has some, or has ended. Must not
+ * wait.
  */
 typedef void worker_event_fn(void *arg);
 int worker_start(struct zygote *zygote, const struct worker_options *options, worker_event_fn *event, void *arg,
@@ -53,8 +55,8 @@ ssize_t worker_feed(struct worker *w, const void *bytes, size_t len, struct err 
 void worker_end_input(struct worker *w);
 
 /*
- * Of a worker that emits: inflated bytes in order; *len 0 when there are none now (event() will come). Unverified
- * until worker_result() is good. Valid until the next call.
+ * Of a worker that emits: inflated bytes in order; *len 0 when there are none now (event() will
+ * come). Unverified until worker_result() is good. Valid until the next call.
  */
 void worker_peek(struct worker *w, const void **bytes, size_t *len);
 void worker_consume(struct worker *w, size_t len);
@@ -68,8 +70,8 @@ bool worker_busy(const struct worker *w);
 int worker_result(struct worker *w, struct worker_result *out, struct err *err) MUST_CHECK;
 
 /*
- * What a worker that unpacks has left to the parent, once worker_result() is good: deferred_apply() makes the directory
- * complete. Valid until worker_free().
+ * What a worker that unpacks has left to the parent, once worker_result() is good: deferred_apply()
+ * makes the directory complete. Valid until worker_free().
  */
 const struct deferred *worker_deferred(const struct worker *w);
 

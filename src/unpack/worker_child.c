@@ -1,6 +1,7 @@
 /*
- * The child's side. Everything that needs files or new threads happens before it is in its jail; afterwards there
- * is only reading, inflating, hashing, maybe writing below one directory, and one answer.
+ * The child's side. Everything that needs files or new threads happens before it is in its jail;
+ * afterwards there is only reading, inflating, hashing, maybe writing below one directory, and one
+ * answer.
  */
 #include "unpack/worker_private.h"
 

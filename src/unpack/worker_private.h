@@ -15,8 +15,8 @@
 #define WORKER_MESSAGE_BYTES 256
 
 /*
- * All that a child ever says, once, but for the list that follows (deferred.h). The child may have been taken over
- * by its input: the parent believes no field unchecked.
+ * All that a child ever says, once, but for the list that follows (deferred.h). The child may have
+ * been taken over by its input: the parent believes no field unchecked.
  */
 struct worker_record {
 	uint32_t magic;
@@ -51,8 +51,8 @@ int worker_main_running(int argc, char **argv, zygote_run_fn *run);
 void worker_run(const struct zygote_order *order, const struct jail *jail);
 
 /*
- * The child's work when it unpacks: enters the jail, then inflates what comes on WORKER_DATA_FD in one thread,
- * hashes and writes in another. What is left to the parent goes to *deferred.
+ * The child's work when it unpacks: enters the jail, then inflates what comes on WORKER_DATA_FD in
+ * one thread, hashes and writes in another. What is left to the parent goes to *deferred.
  */
 int worker_unpack(const struct zygote_order *order, const struct jail *jail, struct deferred *deferred,
 		  struct worker_result *out, struct err *err) MUST_CHECK;

@@ -1,7 +1,8 @@
 /*
- * Puts the entries of one layer into a directory, in the form that overlayfs wants, as containerd's overlay differ
- * does it (core/diff/apply/apply_linux.go and pkg/archive/tar.go of containerd say what happens in every odd case; what
- * they refuse is refused). Owns the directory while it works; it must be empty. umask must be 0.
+ * Puts the entries of one layer into a directory, in the form that overlayfs wants, as containerd's
+ * overlay differ does it (core/diff/apply/apply_linux.go and pkg/archive/tar.go of containerd say
+ * what happens in every odd case; what they refuse is refused). Owns the directory while it works;
+ * it must be empty. umask must be 0.
  */
 #ifndef BERTH_UNPACK_WRITER_H
 #define BERTH_UNPACK_WRITER_H
@@ -41,15 +42,16 @@ struct writer_entry {
 struct writer;
 
 /*
- * root_fd is borrowed. bottom: the layer has none below it, so whiteouts remove what the layer itself has, and
- * leave no mark. What cannot be done here goes to *deferred, which is borrowed too.
+ * root_fd is borrowed. bottom: the layer has none below it, so whiteouts remove what the layer
+ * itself has, and leave no mark. What cannot be done here goes to *deferred, which is borrowed too.
  */
 struct writer *writer_new(int root_fd, bool bottom, struct deferred *deferred);
 void writer_free(struct writer *w);
 
 /*
- * Begins an entry. For a file, data and then writer_file_end() follow; *wants_data says so (whiteouts are files
- * without). ERR_REFUSED for what the layer may not do, ERR_SYSTEM for what the machine cannot.
+ * Begins an entry. For a file, data and then writer_file_end() follow; *wants_data says so
+ * (whiteouts are files without). ERR_REFUSED for what the layer may not do, ERR_SYSTEM for what the
+ * machine cannot.
  */
 int writer_add(struct writer *w, const struct writer_entry *entry, bool *wants_data, struct err *err) MUST_CHECK;
 int writer_data(struct writer *w, int64_t offset, const void *bytes, size_t len, struct err *err) MUST_CHECK;

@@ -1,7 +1,7 @@
 /*
- * Private to writer*.c: the directories that a layer has made so far, by name, with descriptors of those in use. The
- * tree starts empty and nobody else writes to it, so that a name found here is a directory whose every parent is
- * one too: no link needs to be looked for.
+ * Private to writer*.c: the directories that a layer has made so far, by name, with descriptors of
+ * those in use. The tree starts empty and nobody else writes to it, so that a name found here is a
+ * directory whose every parent is one too: no link needs to be looked for.
  */
 #ifndef BERTH_UNPACK_WRITER_DIRS_H
 #define BERTH_UNPACK_WRITER_DIRS_H

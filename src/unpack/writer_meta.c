@@ -16,8 +16,8 @@
 enum xattr_way { XATTR_SET, XATTR_NOTE, XATTR_SKIP };
 
 /*
- * containerd leaves out the trusted class. The other attributes of the security class need CAP_SYS_ADMIN, which the
- * worker does not have.
+ * containerd leaves out the trusted class. The other attributes of the security class need
+ * CAP_SYS_ADMIN, which the worker does not have.
  */
 static enum xattr_way way_of(const char *name)
 {

@@ -56,8 +56,9 @@ int writer_fail(struct err *err, int errnum, const char *what, const char *path)
 ssize_t writer_clean(const char *path, char *out, size_t size);
 
 /*
- * The directory that a clean path leads to through links of the layer, as containerd's fs.RootPath() finds it. What
- * does not exist is made, as a directory that the layer implies, or is ERR_REFUSED where make is false.
+ * The directory that a clean path leads to through links of the layer, as containerd's
+ * fs.RootPath() finds it. What does not exist is made, as a directory that the layer implies, or is
+ * ERR_REFUSED where make is false.
  */
 int writer_find_dir(struct writer *w, const char *path, size_t len, bool make, struct dir **out,
 		    struct err *err) MUST_CHECK;

@@ -37,8 +37,9 @@ struct zygote {
 };
 
 /*
- * posix_spawn() because the process has a second thread: between fork and exec nothing of ours runs. A process
- * group of its own keeps a terminal's Ctrl-C for the parent, which then ends its workers itself.
+ * posix_spawn() because the process has a second thread: between fork and exec nothing of ours
+ * runs. A process group of its own keeps a terminal's Ctrl-C for the parent, which then ends its
+ * workers itself.
  */
 static int spawn(int control, pid_t *pid)
 {

@@ -1,8 +1,9 @@
 /*
- * The process that workers are forked from. It is this program again (exec of /proc/self/exe, so that it holds no
- * secret of the parent's memory), warmed up and set apart once: no network, no file system, few capabilities. A
- * worker then costs a fork and what is its own alone, a fraction of a millisecond instead of five. It never sees a
- * byte of a layer. It dies with the parent, and its workers die with it.
+ * The process that workers are forked from. It is this program again (exec of /proc/self/exe, so
+ * that it holds no secret of the parent's memory), warmed up and set apart once: no network, no
+ * file system, few capabilities. A worker then costs a fork and what is its own alone, a fraction
+ * of a millisecond instead of five. It never sees a byte of a layer. It dies with the parent, and
+ * its workers die with it.
  */
 #ifndef BERTH_UNPACK_ZYGOTE_H
 #define BERTH_UNPACK_ZYGOTE_H

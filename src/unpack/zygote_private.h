@@ -32,8 +32,8 @@ extern const char *zygote_program;
 /* A child's life, in the child: its descriptors are in their places. Does not return. */
 typedef void zygote_run_fn(const struct zygote_order *order, const struct jail *jail);
 /*
- * The zygote's life, after what the caller has warmed up: forks a child for each order until the parent is gone.
- * Returns its exit status.
+ * The zygote's life, after what the caller has warmed up: forks a child for each order until the
+ * parent is gone. Returns its exit status.
  */
 int zygote_serve(const struct jail *jail, zygote_run_fn *run);
 /* First thing in a process started by zygote_start(): holds on to its parent and its descriptors. -1: nobody started it. */

@@ -18,9 +18,9 @@ import tap
 from containerd_steps import (
     berth_command,
     chain_ids,
+    must_run,
     nothing_more_than,
     pushed,
-    runs,
     snapshots,
     unfinished,
     wipe,
@@ -143,7 +143,7 @@ class World:
             assert not different, different
         self.recoveries += 1
         if self.recoveries % RUN_EVERY == 1:
-            assert runs(self.engine, self.reference)
+            must_run(self.engine, self.reference)
 
 
 def survivors(session):

@@ -7,7 +7,7 @@ import time
 import grpc_tap
 import pytest
 from containerd_steps import *  # noqa: F403 its fixtures too
-from containerd_steps import berth_command, blobs, layer_blobs, nothing_more_than, pushed, run, runs
+from containerd_steps import berth_command, blobs, layer_blobs, must_run, nothing_more_than, pushed, run
 from lab import images, oci
 from parity import Pair
 
@@ -42,7 +42,7 @@ def served_by_load(engine, reference, result, why):
     image = images.get("webapp:v1")
     nothing_more_than(engine, image)
     assert layer_blobs(image) <= blobs(engine)
-    assert runs(engine, reference)
+    must_run(engine, reference)
 
 
 @pytest.mark.parametrize("what", MISSING)

@@ -12,9 +12,9 @@ from containerd_steps import (
     finish,
     leases,
     load,
+    must_run,
     nothing_more_than,
     pushed,
-    runs,
     snapshots,
     start_driver,
 )
@@ -31,7 +31,7 @@ def test_only_the_layers_that_are_lacking(ns, engine):
     assert load(ns, engine, new, "127.0.0.1:5/app:again")["fed"] == 0
     engine.docker("rmi", "127.0.0.1:5/app:v1", "127.0.0.1:5/app:v2")
     nothing_more_than(engine, new)
-    assert runs(engine, "127.0.0.1:5/app:again")
+    must_run(engine, "127.0.0.1:5/app:again")
 
 
 @pytest.mark.parametrize("at", range(4))
@@ -63,7 +63,7 @@ def test_two_at_once(ns, engine):
     for process in both:
         assert finish(process)["outcome"] == "loaded"
     nothing_more_than(engine, image)
-    assert runs(engine, "127.0.0.1:5/app:0")
+    must_run(engine, "127.0.0.1:5/app:0")
 
 
 def test_leases_of_others(ns, engine):

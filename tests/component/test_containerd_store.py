@@ -15,10 +15,10 @@ from containerd_steps import (
     identity,
     layer_blobs,
     listed,
+    must_run,
     nothing_more_than,
     pushed,
     run,
-    runs,
 )
 from lab import images, oci, tree
 from lab.paths import wait_for
@@ -42,7 +42,7 @@ def test_an_image_is_what_pull_makes_of_it(ns, registry, engine, other, name):
     other.docker("pull", "-q", reference)
     nothing_more_than(engine, image)
     same_files(engine, other, image, reference, before)
-    assert runs(engine, reference)
+    must_run(engine, reference)
     assert engine.inspect(reference)["Id"] == other.inspect(reference)["Id"] == image.digest
     answer = berth_pull(ns, engine, reference)
     assert answer["present"] and answer["backfilled_bytes"] == image.size_bytes
@@ -69,7 +69,7 @@ def test_a_newer_image_upon_the_layers_of_an_older(ns, registry, engine, other):
     assert berth_pull(ns, engine, reference, "--backfill", "no")["layers_fetched"] == 1
     other.docker("pull", "-q", reference)
     same_files(engine, other, image, reference, before)
-    assert runs(engine, reference)
+    must_run(engine, reference)
 
 
 # By itself `berth pull` does the same: quickstart is larger than what `berth up` would keep on the way.
@@ -118,7 +118,7 @@ def test_saved_and_pushed_where_it_has_its_blobs(ns, registry, engine, mode):
     copy = f"{registry.host}/other/{mode}:v1"
     saved = ns.run_dir / f"{mode}.tar"
     berth_pull(ns, engine, reference, "--backfill", mode)
-    assert runs(engine, reference)
+    must_run(engine, reference)
     assert (layer_blobs(image) <= blobs(engine)) == (mode != "no")
     if mode == "no":
         assert not layer_blobs(image) & blobs(engine)
@@ -131,7 +131,7 @@ def test_saved_and_pushed_where_it_has_its_blobs(ns, registry, engine, mode):
     nothing_more_than(engine)
     assert blobs(engine) == set()
     engine.docker("load", "-i", saved)
-    assert runs(engine, reference)
+    must_run(engine, reference)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -140,12 +140,12 @@ def test_pull_of_the_same_and_of_a_newer_tag(ns, registry, engine, mode):
     reference = images.push("webapp:v1", registry, f"team/moving-{mode}", "latest")
     berth_pull(ns, engine, reference, "--backfill", mode)
     assert "up to date" in engine.docker("pull", reference)
-    assert runs(engine, reference)
+    must_run(engine, reference)
     nothing_more_than(engine, old)
     images.push("webapp:v2", registry, f"team/moving-{mode}", "latest")
     engine.docker("pull", reference)
     assert engine.inspect(reference)["Id"] == new.digest
-    assert runs(engine, reference)
+    must_run(engine, reference)
     engine.docker("image", "prune", "-f")
     engine.docker("rmi", reference)
     for image in engine.ctr("images", "ls", "-q").split():  # Docker 25 and 26 do not see the old one without its blobs
@@ -177,7 +177,7 @@ def test_removal_and_prune_take_it_all(ns, registry, engine, mode):
     nothing_more_than(engine, images.get("webapp:v1"), images.get("webapp:v2"))
     engine.docker("rmi", v1)
     nothing_more_than(engine, images.get("webapp:v2"))
-    assert runs(engine, v2)
+    must_run(engine, v2)
     if mode == "no" and not listed(engine, v2):
         engine.docker("rmi", v2)  # what Docker 25 and 26 do not list, they do not prune
     engine.docker("system", "prune", "-af")
@@ -192,11 +192,11 @@ def test_after_restarts(ns, registry, engine, mode):
     berth_pull(ns, engine, reference, "--backfill", mode)
     engine.shut_down()
     engine.start()
-    assert runs(engine, reference)
+    must_run(engine, reference)
     engine.kill()
     engine.start()
     nothing_more_than(engine, images.get("webapp:v1"))
-    assert runs(engine, reference)
+    must_run(engine, reference)
 
 
 def test_by_digest_only(ns, registry, engine, other):
@@ -205,7 +205,7 @@ def test_by_digest_only(ns, registry, engine, other):
     berth_pull(ns, engine, reference)
     other.docker("pull", "-q", reference)
     assert identity(engine, reference) == identity(other, reference)
-    assert runs(engine, reference)
+    must_run(engine, reference)
 
 
 # --- only what changed
@@ -261,7 +261,7 @@ def test_a_new_top_layer_of_1_mb_moves_1_mb(ns, registry, engine, mode, times):
         print(f"--backfill {mode}: {sum(counts)} bytes from the registry for {answer['bytes']} of layers")
         assert answer["layers_fetched"] == 1
         assert sum(counts) <= times * 1_050_000, answer
-        assert runs(engine, f"{counted}:{tag}")
+        must_run(engine, f"{counted}:{tag}")
     if mode == "no":  # now those that were left out before, once
         counts.clear()
         assert berth_pull(ns, engine, f"{counted}:top2")["present"]

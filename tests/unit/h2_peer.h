@@ -12,8 +12,8 @@ enum h2_type { H2_DATA, H2_HEADERS, H2_RST = 3, H2_SETTINGS, H2_PUSH, H2_GOAWAY 
 struct h2_peer;
 
 /*
- * A frame came (empty type H2_SETTINGS of the client's own, too): what is put into `out` goes back, and *close ends the connection
- * behind it. connection: those before its own.
+ * A frame came (empty type H2_SETTINGS of the client's own, too): what is put into `out` goes back,
+ * and *close ends the connection behind it. connection: those before its own.
  */
 struct h2_frame {
 	enum h2_type type;
