@@ -34,6 +34,8 @@ class Outside:
         for argv in (["addr", "add", f"{OUTSIDE}/24", "dev", "eth0"], ["link", "set", "eth0", "up"]):
             check(*self.enter, "ip", *argv)
         check(*self.enter, "ip", "link", "set", "lo", "up")
+        # A client without a free port takes one again whose connection has just been reset, which is another matter.
+        check(*self.enter, "sysctl", "-q", "-w", "net.ipv4.ip_local_port_range=2000 65000")
 
     def start(self, argv, where=None, **popen):
         process = subprocess.Popen([*(where or self.enter), *map(str, argv)], **popen)
@@ -85,6 +87,8 @@ def berth(ns, docker):
     berth = Berth(ns, docker)
     yield berth
     berth.close()
+    for number, service in enumerate(berth.services):  # shown when a test fails
+        print(f"--- berth up, {number}\n{service.err}")
 
 
 @pytest.fixture

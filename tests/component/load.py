@@ -75,7 +75,7 @@ class Balancer:
 class Crowd:
     """wrk; its own words at the end."""
 
-    def __init__(self, outside, url, seconds, connections=4):
+    def __init__(self, outside, url, seconds, connections=1):
         self.process = outside.start(
             ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", url],
             stdout=subprocess.PIPE,

@@ -8,6 +8,10 @@ import threading
 import time
 
 
+# Seven of them are thousands a second, and leave something of a small machine to what is tested.
+PAUSE_S = 0.002
+
+
 class Clients:
     def __init__(self, host, port):
         self.host, self.port = host, int(port)
@@ -34,6 +38,7 @@ class Clients:
                 self.failures.append(f"{time.time():.3f} {kind}: {e!r}")
                 connection = None
                 continue
+            time.sleep(PAUSE_S)
             if kind == "new":
                 connection.close()
                 connection = None

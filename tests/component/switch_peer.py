@@ -10,6 +10,9 @@ import threading
 import time
 
 
+PAUSE_S = 0.001  # hundreds of connections a second do, and leave a small machine to what is tested
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -110,6 +113,7 @@ def load(host, port):
         try:
             answer = ask(host, port)
             answers[answer] = answers.get(answer, 0) + 1
+            time.sleep(PAUSE_S)
         except (OSError, http.client.HTTPException) as e:
             failures.append(repr(e))
     print(json.dumps({"answers": answers, "failures": failures}), flush=True)

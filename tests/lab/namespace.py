@@ -196,7 +196,10 @@ def clean_stale():
 
 
 def destroy(name: str):
-    """End every process in the namespace, then remove its files, mounts, cgroups and itself."""
+    """End every process in the namespace, then remove its files, mounts, cgroups and itself; those beside it first."""
+    for beside in NETNS.glob(f"{name}-*"):
+        paths.wait_for(f"processes of {beside.name} end", lambda: not _kill_all(beside.name), 15)
+        paths.check(["ip", "netns", "del", beside.name])
     link = paths.RUN / name / DATA_LINK  # data_root() may choose differently by now
     data = Path(os.readlink(link)) if link.is_symlink() else paths.data_root() / name
     if (NETNS / name).exists():
