@@ -97,17 +97,22 @@ static int64_t cpu_ms(void)
 static void adapt(struct blob_set *set)
 {
 	int64_t ms = clock_mono_ms() - set->adapt_ms, cpu = cpu_ms() - set->adapt_cpu_ms;
-	bool starved = false, sated = false;
+	bool starved = false, trickling = false, sated = false, slow = cpu * 100 < ms * BUSY_PERCENT;
 
 	set->adapt_ms += ms;
 	set->adapt_cpu_ms += cpu;
-	for (size_t i = set->plan.lowest; i < set->n && !starved; i++)
-		starved = is_starved(set, i);
+	for (size_t i = set->plan.lowest; i < set->n; i++) {
+		struct blob *b = &set->blobs[i];
+		bool starves = slow && is_starved(set, i);
+		starved |= starves;
+		trickling |= starves && b->received > b->looked_at;
+		b->looked_at = b->received;
+	}
 	if (set->plan.lowest < set->n) {
 		const struct blob *b = &set->blobs[set->plan.lowest];
 		sated = b->checked - b->read >= SATED_BYTES;
 	}
-	if (plan_adapt(&set->plan, starved && cpu * 100 < ms * BUSY_PERCENT, sated))
+	if (plan_adapt(&set->plan, starved, trickling, sated))
 		cut_some(set);
 }
 

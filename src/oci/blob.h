@@ -1,10 +1,10 @@
 /*
- * Large blobs: several at once, lowest first, each delivered in order. When its reader starves, a blob larger than a few MiB comes
- * in ranges over several connections, more of them while that brings more; a server that answers a range
- * request with all of it is read to the end in one piece. Bytes pass SHA-256 as soon as they have no gap;
- * blob_peek() hands them out before the end is known, so whoever uses them must hold the result back until
- * BLOB_VERIFIED. A cut transfer is resumed by Range from its last byte; a stalled one (no byte for
- * BLOB_STALL_MS, or under 1 KiB/s over 30 s while we are reading) is cut and resumed; retries are bounded by
+ * Large blobs: several at once, lowest first, each delivered in order. When the reader of one larger than a few
+ * MiB starves behind its connection, it comes in ranges over several, more of them while that brings more; a
+ * server that answers a range request with all of it is read to the end in one piece. Bytes pass SHA-256 as soon
+ * as they have no gap; blob_peek() hands them out before the end is known, so whoever uses them must hold the
+ * result back until BLOB_VERIFIED. A cut transfer is resumed by Range from its last byte; a stalled one (no byte
+ * for BLOB_STALL_MS, or under 1 KiB/s over 30 s while we are reading) is cut and resumed; retries are bounded by
  * progress. Where a redirect leads is remembered for the blob; an expired URL (403 there) is resolved again, once
  * for all its ranges.
  */

@@ -57,6 +57,7 @@ struct blob {
 
 	struct range *ranges; /* from the byte that is read next on, in order */
 	int64_t received;     /* bytes that are here or were read */
+	int64_t looked_at;    /* of them, when adapt() last looked */
 	int64_t checked;      /* bytes without a gap, hashed */
 	int64_t read;
 	struct sha256 *hash;

@@ -29,7 +29,7 @@ static struct demand demand_of(const struct plan *p)
 	for (size_t i = p->lowest; i < p->n; i++) {
 		const struct plan_blob *b = &p->blobs[i];
 		if (is_read(p, i)) {
-			d.readers += has_more(b);
+			d.readers += has_more(b) || (b->connections && !p->parallel);
 		} else {
 			d.others |= has_more(b);
 			d.others_held += b->held;
@@ -82,12 +82,14 @@ static int64_t range_bytes(const struct plan *p, const struct demand *d, size_t 
 	return min64(len, PLAN_RANGE_MAX_BYTES);
 }
 
-/* All that is left, if one connection is enough. A window never waits for more room than a small blob needs. */
+/* All that is left, if one connection is enough. While there is plenty to read it waits for a whole window. */
 static bool next_flows(const struct plan *p, int64_t left, int64_t room, size_t i, struct plan_range *out)
 {
 	int64_t window = min64(min64(round_down(room), PLAN_WINDOW_BYTES), left);
 
 	if (window < min64(left, i == p->lowest ? PLAN_GRAIN_BYTES : PLAN_RANGE_MIN_BYTES))
+		return false;
+	if (window < min64(left, PLAN_WINDOW_BYTES) && p->blobs[i].held >= PLAN_WINDOW_BYTES)
 		return false;
 	*out = (struct plan_range){ .i = i, .len = left, .window = window };
 	return true;
@@ -128,27 +130,35 @@ static bool next_of(const struct plan *p, const struct demand *d, size_t i, stru
 	return len > 0;
 }
 
+/* What all wait for gets a connection even if others that flow have taken what is wanted. */
+static bool lowest_lacks_one(const struct plan *p)
+{
+	return p->lowest < p->n && !p->blobs[p->lowest].connections && p->connections < p->connections_max;
+}
+
 bool plan_next(const struct plan *p, struct plan_range *out)
 {
-	if (p->connections >= p->wanted || p->held >= p->budget)
+	bool full = p->connections >= p->wanted;
+
+	if (p->held >= p->budget || (full && !lowest_lacks_one(p)))
 		return false;
 	const struct demand d = demand_of(p);
-	for (size_t i = p->lowest; i < p->n; i++)
+	for (size_t i = p->lowest; i < (full ? p->lowest + 1 : p->n); i++)
 		if (next_of(p, &d, i, out))
 			return true;
 	return false;
 }
 
-bool plan_adapt(struct plan *p, bool starved, bool sated)
+bool plan_adapt(struct plan *p, bool starved, bool trickling, bool sated)
 {
 	bool was_parallel = p->parallel;
 
-	p->starved_looks = starved ? p->starved_looks + 1 : 0;
-	if (p->starved_looks >= PLAN_STARVED_LOOKS)
+	p->trickling_looks = trickling ? p->trickling_looks + 1 : 0;
+	if (p->trickling_looks >= PLAN_TRICKLING_LOOKS)
 		p->parallel = true;
 	else if (sated && p->wanted == PLAN_CONNECTIONS_MIN)
 		p->parallel = false;
-	if (starved && p->connections == p->wanted)
+	if (starved && p->connections >= p->wanted)
 		p->wanted *= 2;
 	else if (sated && !starved)
 		p->wanted -= (p->wanted + 3) / 4;

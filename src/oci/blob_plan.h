@@ -28,8 +28,8 @@
 #define PLAN_WINDOW_BYTES ((int64_t)(2 * MIB))
 #define PLAN_CONNECTIONS_FIRST 6
 #define PLAN_CONNECTIONS_MIN 2
-/* Looks in a row at a starved reader, until ranges are cut short. */
-#define PLAN_STARVED_LOOKS 2
+/* Looks in a row at a reader that starves behind a connection that brings bytes, until what flows is cut short. */
+#define PLAN_TRICKLING_LOOKS 2
 
 struct plan_blob {
 	int64_t size;
@@ -50,7 +50,7 @@ struct plan {
 	size_t connections; /* in use */
 	size_t wanted;      /* that may be in use */
 	size_t connections_max;
-	unsigned int starved_looks; /* in a row */
+	unsigned int trickling_looks; /* in a row */
 	bool parallel;              /* several ranges of a blob at once; else what is read flows */
 };
 
@@ -75,9 +75,9 @@ bool plan_next(const struct plan *p, struct plan_range *out);
 int64_t plan_room(const struct plan *p, size_t i);
 
 /*
- * From time to time. starved: a reader waits for bytes, and more connections may bring them sooner; sated: plenty
- * of bytes wait for the readers. True: what flows is to be cut, at the end of its window, for others to come behind it.
+ * From time to time. starved: a reader waits for bytes, and more connections may bring them sooner; trickling: it waits
+ * for those of a connection that does bring some; sated: plenty of bytes wait for the readers. True: what flows is to be cut, at the end of its window, for others to come behind it.
  */
-bool plan_adapt(struct plan *p, bool starved, bool sated) MUST_CHECK;
+bool plan_adapt(struct plan *p, bool starved, bool trickling, bool sated) MUST_CHECK;
 
 #endif

@@ -330,6 +330,10 @@ void range_stop(struct range *r)
 		r->b->plan->connections--;
 	}
 	r->under_way = r->waits = r->paused = false;
+	if (r->b->opener == r) {
+		r->b->opener = NULL;
+		r->b->plan->waits = r->b->stream;
+	}
 }
 
 void blob_transfer_stop(struct blob *b)

@@ -127,8 +127,8 @@ void ring_end(struct ring *r, const struct err *why)
 	(void)pthread_mutex_unlock(&r->mutex);
 }
 
-/* The block that the taking side holds goes back, once it was seen. */
-static void give_back(struct ring *r)
+/* The taking side may change what it has taken: all of it is seen first. */
+static void see_taken(struct ring *r)
 {
 	while (r->seen < r->taken) {
 		if (r->sees)
@@ -136,9 +136,6 @@ static void give_back(struct ring *r)
 		else
 			see_next(r);
 	}
-	if (r->holds)
-		(void)pthread_cond_signal(&r->changed);
-	r->holds = false;
 }
 
 ssize_t ring_take(struct ring *r, void **bytes, struct err *err)
@@ -146,7 +143,10 @@ ssize_t ring_take(struct ring *r, void **bytes, struct err *err)
 	ssize_t n = 0;
 
 	(void)pthread_mutex_lock(&r->mutex);
-	give_back(r);
+	if (r->holds) {
+		r->holds = false;
+		(void)pthread_cond_signal(&r->changed);
+	}
 	while (!r->ended && r->filled == r->taken)
 		(void)pthread_cond_wait(&r->changed, &r->mutex);
 	if (r->put_error.kind != ERR_NONE) {
@@ -157,6 +157,7 @@ ssize_t ring_take(struct ring *r, void **bytes, struct err *err)
 		n = (ssize_t)r->lens[r->taken % r->n_blocks];
 		r->taken++;
 		r->holds = true;
+		see_taken(r);
 	}
 	(void)pthread_mutex_unlock(&r->mutex);
 	return n;
@@ -165,11 +166,9 @@ ssize_t ring_take(struct ring *r, void **bytes, struct err *err)
 void ring_close(struct ring *r, const struct err *why)
 {
 	(void)pthread_mutex_lock(&r->mutex);
+	r->closed = true;
 	if (why)
 		r->take_error = *why;
-	else
-		give_back(r);
-	r->closed = true;
 	(void)pthread_cond_signal(&r->changed);
 	(void)pthread_mutex_unlock(&r->mutex);
 }

@@ -1,7 +1,7 @@
 /*
  * Blocks of bytes between two threads of a process: one fills them, one takes them, in order. What must be seen in
  * order but by nobody in particular (a hash) is done by the side that is ahead: by the filling one when there is no
- * room, else by the taking one before it gives a block back.
+ * room, else by the taking one when it takes a block.
  */
 #ifndef BERTH_UNPACK_RING_H
 #define BERTH_UNPACK_RING_H
@@ -30,8 +30,8 @@ void ring_put(struct ring *r, size_t len);
 void ring_end(struct ring *r, const struct err *why);
 
 /*
- * The taking side: waits for the next block, which it may read until the next call. How many bytes it holds, 0 at the
- * end, when all have been seen, or -1 with the filling side's error.
+ * The taking side: waits for the next block, which is its own until the next call, and was seen. How many bytes it
+ * holds, 0 at the end, or -1 with the filling side's error.
  */
 ssize_t ring_take(struct ring *r, void **bytes, struct err *err) MUST_CHECK;
 /* It takes no more: why is what went wrong, or NULL. */

@@ -70,8 +70,13 @@ static const struct row flowing_rows[] = {
 	  { { .size = 99 * M, .asked = 9 * M, .held = 2 * M, .connections = 1 }, { .size = 99 * M } },
 	  0, 6, 1, M, M },
 	{ "a longer one when all that is read is asked for",
-	  { { .size = 99 * M, .asked = 99 * M, .held = 2 * M, .connections = 1 }, { .size = 99 * M } },
+	  { { .size = 99 * M, .asked = 99 * M, .held = 2 * M }, { .size = 99 * M } },
 	  0, 8, 1, 4 * M, 4 * M },
+	{ "but not while it is on its way",
+	  { { .size = 99 * M, .asked = 99 * M, .held = 2 * M, .connections = 1 }, { .size = 99 * M } },
+	  0, 8, 1, M, M },
+	{ "a whole window where there is much to read meanwhile",
+	  { { .size = 99 * M, .asked = 39 * M, .held = 31 * M } }, 0, 6, -1, 0, 0 },
 	{ "and no more of it",
 	  { { .size = 99 * M, .asked = 9 * M, .held = 2 * M, .connections = 1 }, { .size = 99 * M, .asked = M, .held = M } },
 	  0, 6, -1, 0, 0 },
@@ -124,22 +129,24 @@ static void test_connections(void **state)
 
 	(void)state;
 	p.connections = p.wanted;
+	assert_true(plan_next(&p, &out)); /* the lowest has none yet */
+	blob.connections = 1;
 	assert_false(plan_next(&p, &out));
-	assert_false(plan_adapt(&p, true, false));
+	assert_false(plan_adapt(&p, true, true, false));
 	assert_int_equal(p.wanted, 2 * PLAN_CONNECTIONS_FIRST);
-	assert_true(plan_adapt(&p, true, false)); /* not all that may be in use are */
+	assert_true(plan_adapt(&p, true, true, false)); /* not all that may be in use are */
 	assert_int_equal(p.wanted, 2 * PLAN_CONNECTIONS_FIRST);
 	p.connections = p.wanted;
-	assert_false(plan_adapt(&p, true, true));
+	assert_false(plan_adapt(&p, true, true, true));
 	assert_int_equal(p.wanted, 16);
 	assert_true(p.parallel);
 	for (int k = 0; k < 20; k++)
-		assert_false(plan_adapt(&p, false, true));
+		assert_false(plan_adapt(&p, false, false, true));
 	assert_true(p.wanted >= PLAN_CONNECTIONS_MIN && p.wanted < PLAN_CONNECTIONS_FIRST);
 	assert_false(p.parallel);
 	/* One look may deceive. */
 	for (int k = 0; k < 20; k++)
-		assert_false(plan_adapt(&p, k % 2, false));
+		assert_false(plan_adapt(&p, true, k % 2, false));
 	assert_false(p.parallel);
 }
 
@@ -187,7 +194,9 @@ static void ask(struct sim *s)
 		s->p.connections++;
 		assert_true(next.window > 0 && next.window <= PLAN_RANGE_MAX_BYTES && b->asked <= b->size);
 		assert_true(next.len == next.window || (!s->p.parallel && next.window <= PLAN_WINDOW_BYTES));
-		assert_true(s->p.held <= BUDGET && s->p.connections <= s->p.wanted);
+		assert_true(s->p.held <= BUDGET);
+		assert_true(s->p.connections <= s->p.wanted || next.i == s->p.lowest);
+		assert_true(s->p.connections <= s->p.connections_max);
 	}
 }
 
@@ -298,7 +307,7 @@ static void pull(uint32_t seed, bool in_order)
 		idle = moved ? 0 : idle + 1;
 		assert_true(idle < 10000);
 		if (!any(s, 50))
-			if (plan_adapt(&s->p, any(s, 2), any(s, 2)))
+			if (plan_adapt(&s->p, any(s, 2), any(s, 2), any(s, 2)))
 				cut(s);
 	}
 	assert_int_equal(s->p.held, 0);
