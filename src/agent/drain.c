@@ -29,13 +29,9 @@ bool drain_is_quiet(const struct drain *n, int64_t quiet_ms)
 
 static void count(struct deployment *d, const struct container_state *state, int64_t now_ms)
 {
-	struct err err;
-	size_t left = 1;
-
 	if (now_ms < d->drain.look_again_ms)
 		return;
-	if (state && route_connections(state, &left, &err) < 0)
-		log_debug("%s", err.msg);
+	size_t left = state ? route_connections(d, state, &d->drain.told) : 1;
 	drain_counted(&d->drain, left, now_ms, clock_mono_ms());
 }
 

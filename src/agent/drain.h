@@ -22,12 +22,14 @@ struct drain {
 	int64_t none_ms;      /* when there were none, by the last counting; 0: there were some */
 	int64_t look_again_ms; /* counting takes time where there are many: not sooner */
 	bool over, stopped;   /* the container was stopped at its end */
+	bool told;            /* that its connections cannot be counted */
 };
 
 /*
  * One look at the container (NULL: the engine does not say), which begins the drain if need be.
  * Whether it is over: no connection for the quiet time, or --drain-timeout has passed, or it does
- * not run. What cannot be counted (on the host's network) is waited for.
+ * not run. What cannot be counted (on the host's network,
+ * or by a kernel that does not list them) is waited for.
  */
 bool drain_look(struct deployment *d, const struct container_state *state);
 

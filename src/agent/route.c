@@ -186,19 +186,43 @@ static void own_ports(const struct container_state *s, struct endpoints *out)
 	}
 }
 
-int route_connections(const struct container_state *s, size_t *out, struct err *err)
+/* Clients from outside come by rules, ours or Docker's, unless the record says that there are none here. */
+static bool is_rewritten(struct deployment *d)
+{
+	CLEANUP(switch_state_clear) struct switch_state s = { 0 };
+	struct err ignored; /* what cannot be read says nothing of the sort */
+
+	return read_switch(d, &s, &ignored) < 0 || !s.exists || *s.flavour;
+}
+
+static int count(struct deployment *d, const struct container_state *s, size_t *out, struct err *err)
 {
 	CLEANUP(endpoints_clear) struct endpoints e = { 0 };
 
 	if (!strchr(s->address, '.'))
 		return err_set(err, ERR_FAILED, "%s has no address of its own", s->name);
 	own_ports(s, &e);
-	return switch_connections(e.v, e.n, s->address, out, err);
+	return switch_connections(e.v, e.n, s->address, e.n && is_rewritten(d), out, err);
+}
+
+size_t route_connections(struct deployment *d, const struct container_state *s, bool *told)
+{
+	struct err err;
+	size_t n;
+
+	if (count(d, s, &n, &err) == 0)
+		return n;
+	if (!*told)
+		log_warning("connections cannot be counted, and are waited for: %s", err.msg);
+	*told = true;
+	return 1;
 }
 
 int route_drain(struct deployment *d, const struct container_state *old, size_t *left, struct err *err)
 {
 	int64_t deadline_ms = clock_mono_ms() + opt_number(d->context->options, OPT_DRAIN_TIMEOUT);
+
+	bool told = false;
 
 	*left = 0;
 	if (!old->running || !strchr(old->address, '.'))
@@ -206,10 +230,7 @@ int route_drain(struct deployment *d, const struct container_state *old, size_t 
 	/* None twice: one that the listener was opening is not seen yet. */
 	for (int none = 0; none < 2;) {
 		int64_t began_ms = clock_mono_ms();
-		if (route_connections(old, left, err) < 0) {
-			log_debug("%s", err->msg);
-			*left = 1;
-		}
+		*left = route_connections(d, old, &told);
 		none = *left ? 0 : none + 1;
 		int64_t now_ms = clock_mono_ms(), pause_ms = DRAIN_SHARE * (now_ms - began_ms);
 		if (now_ms >= deadline_ms)

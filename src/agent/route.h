@@ -32,8 +32,11 @@ void route_target(struct deployment *d, char id[65]);
 /* Somebody accepts connections on each published TCP port of this host. */
 bool route_is_open(const struct container_state *s);
 
-/* How many connections the container has: see switch_connections(). ERR_FAILED for one without an address of its own. */
-int route_connections(const struct container_state *s, size_t *out, struct err *err) MUST_CHECK;
+/*
+ * How many connections the container has: see switch_connections(). 1 where they cannot be counted (no address of its own,
+ * a conntrack that cannot be read), which is warned of unless *told, and then *told is true.
+ */
+size_t route_connections(struct deployment *d, const struct container_state *s, bool *told);
 
 /*
  * Waits until the container's connections are over, at most --drain-timeout, and then lets UDP peers go elsewhere.

@@ -100,10 +100,11 @@ int switch_check(struct switch_table *t, switch_where_fn *where, void *arg, cons
 
 /*
  * TCP connections to the container's published ports that are not over, from outside and through the listener: for the
- * drain. endpoints: as moved. Connections that only conntrack knows are not seen where it cannot be read.
+ * drain. endpoints: as moved. rewritten: clients come by rules of iptables, so that only conntrack knows them, and one that
+ * cannot be read is an error: ERR_NOT_FOUND (the kernel lists none), ERR_DENIED. Without, the sockets of this host are all.
  */
-int switch_connections(const struct switch_endpoint *endpoints, size_t n, const char *address, size_t *out,
-		       struct err *err) MUST_CHECK;
+int switch_connections(const struct switch_endpoint *endpoints, size_t n, const char *address, bool rewritten,
+		       size_t *out, struct err *err) MUST_CHECK;
 
 /* After the drain: conntrack forgets UDP peers of that address; their next packet goes where the switch leads. */
 int switch_forget_udp(const char *address, struct err *err) MUST_CHECK;

@@ -95,15 +95,16 @@ static int mapped_address(const char *text, struct in6_addr *out, struct err *er
 	return 0;
 }
 
-int switch_connections(const struct switch_endpoint *endpoints, size_t n, const char *address, size_t *out,
-		       struct err *err)
+int switch_connections(const struct switch_endpoint *endpoints, size_t n, const char *address, bool rewritten,
+		       size_t *out, struct err *err)
 {
 	CLEANUP(peers_clear) struct peers p = { .endpoints = endpoints, .n_endpoints = n };
 	struct err why;
 
 	if (mapped_address(address, &p.address, err) < 0)
 		return -1;
-	if (conntrack_each(take_flow, &p, &why) < 0 && why.kind != ERR_NOT_FOUND && why.kind != ERR_DENIED) {
+	if (conntrack_each(take_flow, &p, &why) < 0 &&
+	    (rewritten || (why.kind != ERR_NOT_FOUND && why.kind != ERR_DENIED))) {
 		*err = why;
 		return -1;
 	}

@@ -86,9 +86,12 @@ static int take_away(struct driver *d, char *arg, char *out, size_t size, struct
 
 static int connections(struct driver *d, char *arg, char *out, size_t size, struct err *err)
 {
+	char *save = NULL;
+	const char *address = strtok_r(arg, " ", &save);
+	bool rewritten = strtok_r(NULL, " ", &save) != NULL;
 	size_t n;
 
-	if (switch_connections(d->endpoints, d->n, arg, &n, err) < 0)
+	if (switch_connections(d->endpoints, d->n, address ? address : "", rewritten, &n, err) < 0)
 		return -1;
 	(void)snprintf(out, size, "%zu", n);
 	return 0;
@@ -123,7 +126,7 @@ static const struct {
 } commands[] = {
 	{ "move", move },     /* ADDRESS CONTAINER [waits] */
 	{ "check", check },   /* ADDRESS: where the container is now */
-	{ "free", check_free }, { "remove", take_away }, { "connections", connections }, /* ADDRESS */
+	{ "free", check_free }, { "remove", take_away }, { "connections", connections }, /* ADDRESS [rewritten] */
 	{ "forget", forget }, /* ADDRESS */
 	{ "list", list },
 };

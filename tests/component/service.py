@@ -127,8 +127,9 @@ class Berth:
         assert done.code == 0, done
         return json.loads(done.out)
 
-    def up(self, reference, *argv, env=None, **popen) -> "Service":
-        service = Service(self, ["up", *([reference] if reference else []), *argv], env, popen)
+    def up(self, reference, *argv, env=None, before=(), **popen) -> "Service":
+        """before: the program that runs berth, and its arguments."""
+        service = Service(self, ["up", *([reference] if reference else []), *argv], env, popen, before)
         self.services.append(service)
         return service
 
@@ -140,11 +141,11 @@ class Berth:
 class Service:
     """A running `berth up`."""
 
-    def __init__(self, berth, argv, env, popen):
+    def __init__(self, berth, argv, env, popen, before=()):
         self.berth, self.ns, self.port = berth, berth.ns, 8642
         self.lines = []
         self.process = berth.ns.run(
-            [binary(), *argv],
+            [*before, binary(), *argv],
             env={**berth.env, **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

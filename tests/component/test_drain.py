@@ -64,6 +64,23 @@ def test_a_connection_that_stays_is_waited_for_until_the_timeout(ns, docker, ber
     client.close()
 
 
+def test_connections_that_cannot_be_counted_are_waited_for(ns, docker, berth, web):
+    service = berth.up(
+        web,
+        *PORTS,
+        "--stop-on-exit",
+        "--drain-timeout",
+        "5s",
+        before=["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"],
+    )
+    service.ready()
+    began = time.monotonic()
+    service.process.terminate()
+    assert service.wait(20) == 0
+    assert 5 <= time.monotonic() - began < 12 and not running(docker)
+    assert service.err.count("connections cannot be counted") == 1
+
+
 def test_a_second_signal_cuts_the_drain_short(ns, docker, berth, web):
     service = berth.up(web, *PORTS, "--stop-on-exit", "--drain-timeout", "60s")
     service.ready()

@@ -111,6 +111,18 @@ def test_established_connections_stay_and_are_counted(net, way):
         time.sleep(0.05)
 
 
+def test_a_conntrack_that_cannot_be_read_is_no_count(net):
+    net.switch("listen").ok(f"move {V1} v1")
+    kept = net.peer("outside", "hold", HOST, PORT)
+    kept.stdin.write("/\n")
+    kept.stdin.flush()
+    assert switch_net.line(kept) == "v1"
+    assert net.switch("plain").ok(f"connections {V1} rewritten") == "1"
+    denied = net.switch("plain", before=("setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"))
+    assert denied.say(f"connections {V1} rewritten").startswith("error denied")
+    assert denied.ok(f"connections {V1}") == "0"  # where the listener serves all there is nothing else to count
+
+
 @pytest.mark.parametrize("flush", [["-F"], ["-t", "nat", "-F"], ["-t", "nat", "-X", "BERTH-web"]])
 def test_a_strangers_flush_is_mended(net, flush):
     up = net.switch("listen")
