@@ -133,7 +133,7 @@ def version(ns, host="127.0.0.1"):
     return json.loads(request(ns, 80, "/", host=host)[1])["version"]
 
 
-def until(true, timeout=15, said=lambda: ""):
+def until(true, timeout=60, said=lambda: ""):
     deadline = time.monotonic() + timeout
     while not true():
         assert time.monotonic() < deadline, f"not in {timeout} s\n{said()}"
