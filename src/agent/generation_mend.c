@@ -145,6 +145,17 @@ int generation_end_prev(struct deployment *d, struct err *err)
 	return 0;
 }
 
+/* dockerd would start it again with itself; unless-stopped stays stopped. Podman can change no policy. */
+static int retire(struct deployment *d, const struct container_state *s, struct err *err)
+{
+	const struct json *policy = json_get(json_get(json_get(s->inspect, "HostConfig"), "RestartPolicy"), "Name");
+
+	if (!generation_label(s, LABEL_RESTART) || !streq(json_string(policy), "always") ||
+	    docker_info(d->context->docker)->store == DOCKER_STORE_PODMAN)
+		return 0;
+	return container_set_restart(d->context->docker, s->id, "no", 0, err);
+}
+
 int generation_mend(struct deployment *d, struct err *err)
 {
 	CLEANUP(trio_clear) struct trio t = { 0 };
@@ -153,7 +164,7 @@ int generation_mend(struct deployment *d, struct err *err)
 		return -1;
 	if (!t.has_name && restore_name(d, &t, err) < 0)
 		return -1;
-	if (settle_next(d, &t, err) < 0)
+	if (settle_next(d, &t, err) < 0 || (t.has_prev && retire(d, &t.prev, err) < 0))
 		return -1;
 	d->prev_runs = t.has_prev && t.prev.running;
 	return settle_name(d, err);
@@ -172,17 +183,11 @@ int generation_set_restart(struct deployment *d, const struct container_state *s
 	return container_set_restart(d->context->docker, state->id, name, colon ? strtol(colon + 1, NULL, 10) : 0, err);
 }
 
-/* dockerd would start it again with itself; unless-stopped stays stopped. */
 int generation_retire(struct deployment *d, const char *name, struct err *err)
 {
 	CLEANUP(container_state_clear) struct container_state state = { 0 };
 
-	if (container_inspect(d->context->docker, name, &state, err) < 0)
-		return -1;
-	const struct json *policy = json_get(json_get(json_get(state.inspect, "HostConfig"), "RestartPolicy"), "Name");
-	if (!generation_label(&state, LABEL_RESTART) || !streq(json_string(policy), "always"))
-		return 0;
-	return container_set_restart(d->context->docker, state.id, "no", 0, err);
+	return container_inspect(d->context->docker, name, &state, err) < 0 ? -1 : retire(d, &state, err);
 }
 
 int generation_probe(struct deployment *d, const struct container_state *state, bool own_first, struct probe *out,

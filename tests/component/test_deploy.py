@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from deploy_steps import answer, moved, version
+from deploy_steps import answer, moved, until, version
 from deploy_steps import berth, docker, registry, web  # noqa: F401 (fixtures)
 from service import binary
 
@@ -149,6 +149,32 @@ def test_killed_while_the_candidate_starts(ns, docker, berth, registry, web, up)
             break
         time.sleep(0.1)
     assert names(docker) == ["web"] and docker.inspect("web")["Id"] == first and version(ns) == "v1"
+
+
+@pytest.mark.parametrize("by, runs", [("deploy", True), ("up", False)])
+def test_docker_never_starts_the_generation_before(ns, docker, berth, registry, web, by, runs):
+    """A death between the names and the restart policy leaves it with its own."""
+    always = (*PORTS, "--restart", "always", "--drain-timeout", "1s")
+    answer(berth.run("deploy", web, *always, "--json"))
+    moved(registry)
+    answer(berth.run("deploy", web, *always, "--strategy", "recreate", "--json"))
+
+    def policy(name):
+        return docker.inspect(name)["HostConfig"]["RestartPolicy"]["Name"]
+
+    assert (policy("web"), policy("web-prev")) == ("always", "no")
+    docker.docker("update", "--restart", "always", "web-prev")
+    if runs:  # it had not been stopped yet; its port is another's by now
+        docker.docker("rename", "web-prev", "gone")
+        docker.docker("rm", "gone")
+        label = [f"--label={key}={value}" for key, value in docker.inspect("web")["Config"]["Labels"].items()]
+        docker.docker("run", "--detach", "--restart=always", "--name=web-prev", *label, web)
+    if by == "deploy":
+        assert answer(berth.run("deploy", web, *always, "--json"))["current"]
+    else:
+        berth.up(web, *always).ready()
+    until(lambda: policy("web-prev") == "no" and not docker.inspect("web-prev")["State"]["Running"])
+    assert policy("web") == "always" and docker.inspect("web")["State"]["Running"]
 
 
 def test_older_images_go_and_strangers_stay(ns, docker, berth, registry, web):
