@@ -97,7 +97,7 @@ const struct option_row option_table[OPT__COUNT] = {
 		"the old one stops first (default: blue-green where two can run: bridge network, a published TCP port, no writable "
 		"volume, no GPUs)", RUN, OPTION_CHOICE, 0 },
 	[OPT_FORCE] = { "force", NULL, NULL, NULL, NULL,
-		"deploy also what is current, or what has failed before", CMD_DEPLOY, OPTION_FLAG, 0 },
+		"deploy also what is current, what has failed before, or what publishes none of its ports", CMD_DEPLOY, OPTION_FLAG, 0 },
 	[OPT_NO_WAIT] = { "no-wait", NULL, NULL, NULL, NULL,
 		"when another berth is at work on the service: say who, and fail", CMD_DEPLOY | CMD_ROLLBACK | CMD_DOWN,
 		OPTION_FLAG, 0 },

@@ -42,6 +42,25 @@ static bool only_own_ports(const struct deployment *d, const struct json *body)
 	return bound == asked;
 }
 
+/*
+ * By hand the flags of the last time are soon forgotten, and a service without its port looks like a success. What
+ * `berth up` is told to carry out stands in its configuration.
+ */
+static int refuse_lost_ports(const struct rollout *r, const struct json *body, struct err *err)
+{
+	uint16_t lost;
+
+	if (r->req->force || r->req->unattended || !r->has_old)
+		return 0;
+	if (streq(json_string(json_get(json_get(body, "HostConfig"), "NetworkMode")), "host"))
+		return 0; /* it has all ports */
+	lost = route_lost_port(&r->old, body);
+	if (!lost)
+		return 0;
+	err_set(err, ERR_USAGE, "%s publishes port %u, and these options no port of its", r->d->name, lost);
+	return err_hint(err, "give -p as when it was made, or put it into " OPTIONS_CONFIG_PATH "; --force goes without");
+}
+
 int rollout_choose(struct rollout *r, struct err *err)
 {
 	struct deployment *d = r->d;
@@ -50,7 +69,8 @@ int rollout_choose(struct rollout *r, struct err *err)
 	char hash[SHA256_HEX_SIZE], driver[64], problem[256], reason[STRATEGY_REASON_SIZE];
 	struct err ignored;
 
-	if (container_body(&d->spec, &body, hash, err) < 0 || network_driver(docker, body, driver, err) < 0)
+	if (container_body(&d->spec, &body, hash, err) < 0 || network_driver(docker, body, driver, err) < 0 ||
+	    refuse_lost_ports(r, body, err) < 0)
 		return -1;
 	route_problem(d, problem);
 	if (!*problem && !only_own_ports(d, body))

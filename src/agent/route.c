@@ -172,18 +172,52 @@ void route_target(struct deployment *d, char id[65])
 		memcpy(id, s.target.container, sizeof s.target.container);
 }
 
-/* The container's ports, however they are published. */
-static void own_ports(const struct container_state *s, struct endpoints *out)
+/* What a container's or a create body's HostConfig has Docker publish; host_port 0: Docker chooses. */
+static void docker_ports(const struct json *host_config, struct endpoints *out)
 {
-	const struct json *bindings = json_get(json_get(s->inspect, "HostConfig"), "PortBindings");
+	const struct json *bindings = json_get(host_config, "PortBindings");
 
-	out->v = xcalloc(json_count(bindings) + 1, sizeof *out->v);
 	for (const struct json *v = json_first(bindings); v; v = json_next(v)) {
 		unsigned long port = strtoul(json_name(v), NULL, 10);
-		if (port > 0 && port <= UINT16_MAX)
-			out->v[out->n++] = (struct switch_endpoint){ .container_port = (uint16_t)port,
-								     .udp = strstr(json_name(v), "/udp") != NULL };
+		for (const struct json *b = json_first(v); b && port > 0 && port <= UINT16_MAX; b = json_next(b)) {
+			unsigned long host_port = strtoul(json_string(json_get(b, "HostPort")) ?: "", NULL, 10);
+			out->v = xreallocarray(out->v, out->n + 1, sizeof *out->v);
+			out->v[out->n++] = (struct switch_endpoint){
+				.container_port = (uint16_t)port,
+				.host_port = host_port <= UINT16_MAX ? (uint16_t)host_port : 0,
+				.udp = strstr(json_name(v), "/udp") != NULL,
+			};
+		}
 	}
+}
+
+static bool publishes(const struct endpoints *e, const struct switch_endpoint *wanted)
+{
+	for (size_t i = 0; i < e->n; i++)
+		if (!e->v[i].udp && e->v[i].host_port == wanted->host_port)
+			return true;
+	return false;
+}
+
+uint16_t route_lost_port(const struct container_state *s, const struct json *body)
+{
+	CLEANUP(endpoints_clear) struct endpoints old = { 0 }, new = { 0 };
+	uint16_t lost = 0;
+	struct err ignored; /* it was read when the switch moved there */
+
+	docker_ports(json_get(body, "HostConfig"), &new);
+	if (!route_is_switched(s))
+		docker_ports(json_get(s->inspect, "HostConfig"), &old);
+	else if (parse_label(s, &old, &ignored) < 0)
+		return 0;
+	for (size_t i = 0; i < old.n; i++) {
+		if (old.v[i].udp || !old.v[i].host_port)
+			continue;
+		if (publishes(&new, &old.v[i]))
+			return 0;
+		lost = lost ? lost : old.v[i].host_port;
+	}
+	return lost;
 }
 
 /* Clients from outside come by rules, ours or Docker's, unless the record says that there are none here. */
@@ -201,7 +235,7 @@ static int count(struct deployment *d, const struct container_state *s, size_t *
 
 	if (!strchr(s->address, '.'))
 		return err_set(err, ERR_FAILED, "%s has no address of its own", s->name);
-	own_ports(s, &e);
+	docker_ports(json_get(s->inspect, "HostConfig"), &e);
 	return switch_connections(e.v, e.n, s->address, e.n && is_rewritten(d), out, err);
 }
 

@@ -16,6 +16,12 @@ bool route_is_switched(const struct container_state *s);
 /* Why the switch cannot serve -p, into out; "" when it can. */
 void route_problem(struct deployment *d, char out[256]);
 
+/*
+ * A TCP port of this host that the container publishes, where the create body publishes none of them; else 0. Ports that
+ * Docker chooses do not count.
+ */
+uint16_t route_lost_port(const struct container_state *s, const struct json *body);
+
 /* The published ports are free for the switch, or its own: see switch_check_free(). */
 int route_check_free(struct deployment *d, struct err *err) MUST_CHECK;
 

@@ -151,6 +151,23 @@ def test_killed_while_the_candidate_starts(ns, docker, berth, registry, web, up)
     assert names(docker) == ["web"] and docker.inspect("web")["Id"] == first and version(ns) == "v1"
 
 
+@pytest.mark.parametrize("strategy", ["recreate", "blue-green"])
+def test_a_port_is_not_dropped_by_mistake(ns, docker, berth, registry, web, strategy):
+    answer(berth.run("deploy", web, *PORTS, "--strategy", strategy, "--json"))
+    moved(registry)
+    answer(berth.run("deploy", web, *PORTS, "--strategy", strategy, "--drain-timeout", "1s", "--json"))
+    first = docker.inspect("web")["Id"]
+    for other in ((), ("-p", "8080:3000"), ("-p", "80:3000/udp"), ("-p", "3000")):
+        done = berth.run("deploy", web, *other)
+        assert done.code == 2 and "web publishes port 80" in done.last_line and "--force" in done.last_line
+    assert docker.inspect("web")["Id"] == first and names(docker) == ["web", "web-prev"]
+    more = answer(berth.run("deploy", web, "-p", "8080:3000", *PORTS, "--drain-timeout", "1s", "--json"))
+    assert more["digest"] and docker.inspect("web")["Id"] != first
+    assert berth.run("deploy", web, "--force", "--drain-timeout", "1s").code == 0
+    assert "80/tcp" not in docker.docker("port", "web")
+    assert berth.run("deploy", web, "-e", "NEW=1").code == 0  # there is nothing to lose any more
+
+
 @pytest.mark.parametrize("by, runs", [("deploy", True), ("up", False)])
 def test_docker_never_starts_the_generation_before(ns, docker, berth, registry, web, by, runs):
     """A death between the names and the restart policy leaves it with its own."""
