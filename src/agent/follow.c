@@ -225,11 +225,13 @@ static bool hopeless(struct follow *f, const struct container_state *state, stru
 }
 
 /* What strangers do to the switch is undone within seconds. It is no reason to give up the app. */
-static int mind_route(struct follow *f, struct err *err)
+static int mind_route(struct follow *f, const struct container_state *state, struct err *err)
 {
 	if (clock_mono_ms() < f->route_by_ms)
 		return 0;
 	f->route_by_ms = clock_mono_ms() + SWITCH_CHECK_MS;
+	if (route_is_lost(f->d, state))
+		f->unsettled = f->woken = true; /* what is true is written again under the lock of whoever deploys */
 	if (route_check(f->d, err) == 0)
 		return 0;
 	if (err->kind == ERR_CANCELLED)
@@ -270,7 +272,7 @@ static int follow_until(struct follow *f, int64_t give_up_ms, enum follow_end *e
 			*end = FOLLOW_GONE;
 			return 0;
 		}
-		if (follow_settle(f, err) < 0 || mind_route(f, err) < 0 || follow_duty(f, &state, err) < 0)
+		if (follow_settle(f, err) < 0 || mind_route(f, &state, err) < 0 || follow_duty(f, &state, err) < 0)
 			return -1;
 		tell_state(f);
 		if (redeploy_is_over(f, why) || hopeless(f, &state, why) || (f->failed && give_up_ms >= 0 && started >= give_up_ms)) {

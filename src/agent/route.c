@@ -279,6 +279,16 @@ int route_drain(struct deployment *d, const struct container_state *old, size_t 
 	return 0;
 }
 
+bool route_is_lost(struct deployment *d, const struct container_state *s)
+{
+	CLEANUP(switch_state_clear) struct switch_state state = { 0 };
+	struct err ignored; /* all the same */
+
+	if (!s->inspect || !route_is_switched(s) || !s->running || !*s->address)
+		return false;
+	return read_switch(d, &state, &ignored) < 0 || !state.exists;
+}
+
 static int where(void *arg, const char *container, char address[46], struct err *err)
 {
 	CLEANUP(container_state_clear) struct container_state state = { 0 };

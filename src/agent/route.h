@@ -53,5 +53,7 @@ int route_drain(struct deployment *d, const struct container_state *old, size_t 
 /* NAME serves: leads to it what does not lead there. And every SWITCH_CHECK_MS what strangers have changed, logged. */
 int route_settle(struct deployment *d, struct err *err) MUST_CHECK;
 int route_check(struct deployment *d, struct err *err) MUST_CHECK;
+/* It runs, and is reached through a switch of which nothing is written, or what is no record: for generation_find() to mend. */
+bool route_is_lost(struct deployment *d, const struct container_state *s);
 
 #endif

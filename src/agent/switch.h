@@ -91,7 +91,7 @@ typedef int switch_where_fn(void *arg, const char *container, char address[46], 
 /*
  * Compares with the record and mends: the recorded container is gone → its rules go and clients are refused; it has
  * another address → both ways follow; rules are missing or changed (iptables -F) → written again; a port that
- * was busy → tried. No record: nothing to do. *mended says what was done, NULL when nothing; static. Every
+ * was busy → tried. No record, or none that can be read: nothing to do here (route_is_lost()). *mended says what was done, NULL when nothing; static. Every
  * SWITCH_CHECK_MS, after a restart of the container or of dockerd, and first thing of whoever starts. Not from
  * callbacks.
  */

@@ -54,7 +54,7 @@ void switch_follow_now(struct switch_follow *f)
 	struct err err;
 
 	if (switch_record_read(f->paths->record, &r, &err) < 0 && err.kind != ERR_NOT_FOUND)
-		return; /* not one of ours: what was true stays, until switch_check() writes it anew */
+		return; /* not one of ours: what was true stays, until the next move writes it anew (route.h) */
 	if (r.serial == f->told.serial)
 		return;
 	listener_set(f->listener, r.endpoints, r.n, r.target.address);

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from deploy_steps import HOST, answer, check, moved, names, result, version
+from deploy_steps import HOST, answer, check, moved, names, result, until, version
 from deploy_steps import berth, docker, outside, registry, web  # noqa: F401 (fixtures)
 from service import binary
 
@@ -293,6 +293,29 @@ def test_up_with_options_that_do_not_work_goes_back_to_the_switch(ns, docker, be
     service.ready()
     assert docker.inspect("web")["Id"] == first and names(docker, "--all") == ["web", "web-prev"]
     assert version(ns) == version(ns, "::1") == json.loads(outside.ask())["version"] == "v1"
+
+
+@pytest.mark.parametrize("damage", ["deleted", "cut", "of another berth"])
+def test_up_writes_a_lost_record_again(ns, docker, berth, registry, web, outside, damage):
+    service = berth.up(web, *PORTS)
+    service.ready()
+    answer(deploy(berth, web, "--force"))
+    record = berth.run_dir / "switch/web.json"
+    whole = record.read_text()
+    if damage == "deleted":
+        record.unlink()
+    else:
+        (other := record.with_suffix(".other")).write_text(whole[:40] if damage == "cut" else '{"version": 99}')
+        other.rename(record)
+    clients = [outside.load()]
+    until(lambda: record.exists() and json.loads(whole)["container"] in record.read_text(), 6, lambda: service.err)
+    until(lambda: version(ns) == version(ns, "::1") == "v1")
+    for client in clients:
+        assert result(client) == ({"v1"}, [])
+    said = json.loads(berth.run("status", "--name", "web", "--json").out)["switch"]
+    assert said["nat"] == "leads" and said["listening"]
+    moved(registry)
+    assert answer(deploy(berth, web))["strategy"] == "blue-green" and version(ns) == "v2"
 
 
 def test_up_minds_the_switch(ns, docker, berth, registry, web, outside):
