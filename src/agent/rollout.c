@@ -222,6 +222,13 @@ static int deploy(struct rollout *r, struct err *err)
 	return 0;
 }
 
+static void warn_of_loneliness(const struct rollout *r)
+{
+	if (!r->req->unattended && route_is_unminded(r->d))
+		log_warning("no `berth up` runs: %s does not serve this host and IPv6, nor anybody after a reboot without one",
+			    r->d->name);
+}
+
 int rollout_deploy(struct deployment *d, const struct rollout_request *req, struct rollout_result *out,
 		   struct err *err)
 {
@@ -232,6 +239,8 @@ int rollout_deploy(struct deployment *d, const struct rollout_request *req, stru
 	int result = deploy(&r, err);
 	if (result < 0)
 		note_failure(&r, err);
+	else
+		warn_of_loneliness(&r);
 	end(&r);
 	return result;
 }
@@ -276,6 +285,8 @@ int rollout_back(struct deployment *d, const struct rollout_request *req, struct
 	int result = go_back(&r, err);
 	if (result < 0)
 		note_failure(&r, err);
+	else
+		warn_of_loneliness(&r);
 	end(&r);
 	return result;
 }

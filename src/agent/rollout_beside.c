@@ -88,10 +88,8 @@ static int await_listener(struct rollout *r, struct err *err)
 		CLEANUP(switch_state_clear) struct switch_state s = { 0 };
 		if (switch_list(d->context->loop, opt_str(d->context->options, OPT_RUN_DIR), d->name, false, &s, err) < 0)
 			return -1;
-		if (!s.listening) {
-			log_notice("no `berth up` runs: clients on this host, and by IPv6, are not served");
-			return 0;
-		}
+		if (!s.listening)
+			return 0; /* which is said at the end */
 		if (route_is_open(&r->new)) {
 			r->out->gap_ms = clock_mono_ms() - r->stopped_ms;
 			log_notice("%.1f s without service for clients on this host and by IPv6: Docker's own ports had to go "

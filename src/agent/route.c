@@ -141,6 +141,14 @@ static int read_switch(struct deployment *d, struct switch_state *out, struct er
 	return switch_list(d->context->loop, opt_str(d->context->options, OPT_RUN_DIR), d->name, false, out, err);
 }
 
+bool route_is_unminded(struct deployment *d)
+{
+	CLEANUP(switch_state_clear) struct switch_state s = { 0 };
+	struct err ignored;
+
+	return read_switch(d, &s, &ignored) == 0 && s.exists && !s.listening;
+}
+
 /* The listener is another process, which has to be quick enough for the container that wants its ports. */
 int route_leave(struct deployment *d, struct err *err)
 {

@@ -35,6 +35,9 @@ int route_leave(struct deployment *d, struct err *err) MUST_CHECK;
 /* The container that the switch leads to: its ID, "" when there is no switch. No program is run. */
 void route_target(struct deployment *d, char id[65]);
 
+/* There is a switch, and no running `berth up` that listens and mends it. */
+bool route_is_unminded(struct deployment *d);
+
 /* Somebody accepts connections on each published TCP port of this host. */
 bool route_is_open(const struct container_state *s);
 

@@ -318,6 +318,15 @@ def test_up_writes_a_lost_record_again(ns, docker, berth, registry, web, outside
     assert answer(deploy(berth, web))["strategy"] == "blue-green" and version(ns) == "v2"
 
 
+def test_a_deploy_that_nobody_minds_says_so(ns, docker, berth, registry, web, outside):
+    said = [deploy(berth, web), deploy(berth, web, "--force"), deploy(berth, web)]
+    assert ["no `berth up` runs" in done.err for done in said] == [False, True, True]
+    assert json.loads(outside.ask())["version"] == "v1"
+    berth.up(web, *PORTS).ready()
+    assert "no `berth up` runs" not in deploy(berth, web, "--force").err
+    assert version(ns) == version(ns, "::1") == "v1"
+
+
 def test_up_minds_the_switch(ns, docker, berth, registry, web, outside):
     service = berth.up(web, *PORTS)
     service.ready()
