@@ -41,7 +41,7 @@ int generation_remove(struct deployment *d, const char *name, struct err *err)
 	if (found == 1)
 		return 0;
 	log_info("removing %s", name);
-	return container_remove(d->context->docker, name, true, err);
+	return container_remove(d->context->docker, state.id, true, err); /* a late answer must not find another of that name */
 }
 
 int generation_find(struct deployment *d, enum generation_found *found, struct container_state *state,

@@ -215,8 +215,10 @@ static int deploy(struct rollout *r, struct err *err)
 		return -1;
 	if (r->req->unattended)
 		deployment_note_wanted(d);
-	if (prune_images(d->context, &d->ref, r->req->keep, err) < 0)
-		return -1;
+	if (prune_images(d->context, &d->ref, r->req->keep, err) < 0) {
+		log_notice("%s; older images stay", err->msg); /* the deployment is done */
+		err_clear(err);
+	}
 	deploy_lock_release(&d->deploying);
 	fetch_rest(d);
 	return 0;

@@ -13,6 +13,7 @@
 #define MOVE_ATTEMPTS 3
 #define LISTENER_PATIENCE_MS 3000 /* it takes a port that is free within 20 ms */
 #define LISTENER_STEP_MS 10
+#define HURRIED_DRAIN_MS 1000 /* who sent a signal waits; requests that have begun are over by then */
 
 /* MemAvailable of /proc/meminfo; -1 where the kernel does not say. */
 static int64_t available_bytes(void)
@@ -107,16 +108,16 @@ static int await_listener(struct rollout *r, struct err *err)
 static int retire_old(struct rollout *r, struct err *err)
 {
 	struct deployment *d = r->d;
+	int64_t patience_ms = r->hurried ? HURRIED_DRAIN_MS : INT64_MAX;
 	size_t left = 0;
 
 	if (!r->old.running && !r->old.restarting)
 		return 0;
 	log_info("draining the old container");
-	if (route_drain(d, &r->old, &left, err) < 0)
+	if (route_drain_within(d, &r->old, patience_ms, &left, err) < 0)
 		loop_uncancel(d->context->loop);
 	if (left)
-		log_notice("%zu connections to the old container were not over in %lld s", left,
-			   (long long)opt_number(d->context->options, OPT_DRAIN_TIMEOUT) / 1000);
+		log_notice("%zu connections to the old container were not over when it was stopped", left);
 	r->stopped_ms = clock_mono_ms();
 	if (container_stop(d->context->docker, r->old.id, -1, err) < 0)
 		return -1;

@@ -21,6 +21,8 @@ struct rollout {
 	int64_t memory_bytes;        /* what the new one may use; 0: as the old one */
 	bool stopped;                /* the old one, to make room */
 	bool moved;                  /* the switch */
+	bool promoting;              /* the names have begun to move: the candidate may be NAME */
+	bool hurried;                /* a signal came meanwhile */
 	bool refused;                /* what failed before, or was gone back from */
 	bool recorded;               /* how it went */
 	int64_t began_ms, stopped_ms; /* clock_mono_ms() */
@@ -34,6 +36,10 @@ int rollout_beside(struct rollout *r, struct err *err) MUST_CHECK;
 
 /* What rollout_carry_out() and rollout_beside() share. */
 int rollout_promote(struct rollout *r, struct err *err) MUST_CHECK;
+/*
+ * Returns -1 with what it was about, as a failure for good; 0 if the names had moved too far: then the candidate is NAME
+ * and serves, and what was NAME has ended.
+ */
 int rollout_undo(struct rollout *r, bool at_fault, const struct err *why, struct err *err) MUST_CHECK;
 
 /* Waits for an engine that has gone, whatever signal came; a second one ends it: the next berth mends what is left. */

@@ -49,14 +49,33 @@ int rollout_reach_docker(struct rollout *r, struct err *err)
 	return docker_wait(r->d->context->docker, ROLLOUT_PATIENCE_MS, err);
 }
 
+/* NAME's ID; "": there is none, as between two renames. */
+static int name_id(struct rollout *r, char id[65], struct err *err)
+{
+	CLEANUP(container_state_clear) struct container_state state = { 0 };
+
+	*id = '\0';
+	if (container_inspect(r->d->context->docker, r->d->name, &state, err) == 0) {
+		memcpy(id, state.id, sizeof state.id);
+		return 0;
+	}
+	if (err->kind != ERR_NOT_FOUND)
+		return -1;
+	err_clear(err);
+	return 0;
+}
+
 /* The candidate gone, or stopped if it was NAME-prev, and its clients back before that. */
 static int clear_away(struct rollout *r, struct err *err)
 {
-	if (r->moved && route_settle(r->d, err) < 0) {
-		if (err->kind != ERR_NOT_FOUND)
+	if (r->moved || r->promoting) {
+		char id[65];
+		if (name_id(r, id, err) < 0)
 			return -1;
-		err_clear(err); /* the names were moving: then the new one serves, and they follow it */
-		return 0;
+		if (!*id || streq(id, r->new.id))
+			return 0; /* the names have moved, or were moving: then the new one serves, and they follow it */
+		if (r->moved && route_settle(r->d, err) < 0)
+			return -1;
 	}
 	if (r->back || container_remove(r->d->context->docker, r->new.id, true, err) == 0)
 		return 0;
@@ -101,20 +120,40 @@ int rollout_ensure(struct rollout *r, struct err *err)
 	return down && (r->old.running || r->old.restarting) ? serve_again(r, err) : 0;
 }
 
-/* Returns -1 with what it was about, as a failure for good. */
+/* One truth again: 1 the candidate is NAME after all, 0 it is gone, -1 the next berth has to look. */
+static int undo(struct rollout *r)
+{
+	char id[65] = "";
+	struct err later;
+
+	if (rollout_reach_docker(r, &later) < 0 || clear_away(r, &later) < 0 || rollout_ensure(r, &later) < 0 ||
+	    (r->promoting && name_id(r, id, &later) < 0)) {
+		log_err(LOG_LEVEL_ERROR, &later);
+		return -1;
+	}
+	return streq(id, r->new.id);
+}
+
 int rollout_undo(struct rollout *r, bool at_fault, const struct err *why, struct err *err)
 {
 	struct deployment *d = r->d;
-	struct err later;
 
 	log_warning("%s; %s", why->msg,
-		    !r->has_old	 ? "it is removed"
-		    : r->stopped ? "the old container is started again"
-				 : "the old container serves on");
+		    r->promoting ? "the names were moving already"
+		    : !r->has_old ? "it is removed"
+		    : r->stopped  ? "the old container is started again"
+				  : "the old container serves on");
 	if (at_fault)
 		app_log_show(d->context->docker, r->candidate);
-	if (rollout_reach_docker(r, &later) < 0 || clear_away(r, &later) < 0 || rollout_ensure(r, &later) < 0)
-		log_err(LOG_LEVEL_ERROR, &later);
+	int now = undo(r);
+	if (now == 1) {
+		r->out->took_ms = clock_mono_ms() - r->began_ms;
+		log_notice("%s is the new container", d->name);
+		err_clear(err);
+		return 0;
+	}
+	if (now == 0 && r->promoting && r->has_old)
+		log_notice("the old container serves on");
 	if (at_fault)
 		rollout_record_failure(r, why->msg, true);
 	*err = *why;
@@ -132,21 +171,28 @@ static int make_room(struct rollout *r, struct err *err)
 	return container_stop(r->d->context->docker, r->old.id, -1, err) < 0 ? -1 : route_leave(r->d, err);
 }
 
-/* Docker may have gone in the middle of it. What it then did is seen by the container that is NAME. */
+/*
+ * Docker may have gone in the middle of it, or a signal come: what was done is seen by the container that is NAME, and
+ * the new one has passed its probe, so that the end is forward.
+ */
 int rollout_promote(struct rollout *r, struct err *err)
 {
 	CLEANUP(container_state_clear) struct container_state state = { 0 };
 	enum generation_found found;
 
+	r->promoting = true;
 	if (generation_promote(r->d, r->back, r->has_old, err) == 0)
 		return 0;
 	struct err why = *err;
-	if (why.kind == ERR_CANCELLED || rollout_reach_docker(r, err) < 0 || generation_find(r->d, &found, &state, err) < 0 ||
+	r->hurried = why.kind == ERR_CANCELLED;
+	if (rollout_reach_docker(r, err) < 0 || generation_find(r->d, &found, &state, err) < 0 ||
 	    !streq(state.id, r->new.id)) {
 		*err = why;
 		return -1;
 	}
 	err_clear(err);
+	if (r->hurried)
+		log_notice("%s; %s is the new container already", why.msg, r->d->name);
 	return 0;
 }
 

@@ -262,7 +262,14 @@ size_t route_connections(struct deployment *d, const struct container_state *s, 
 
 int route_drain(struct deployment *d, const struct container_state *old, size_t *left, struct err *err)
 {
-	int64_t deadline_ms = clock_mono_ms() + opt_number(d->context->options, OPT_DRAIN_TIMEOUT);
+	return route_drain_within(d, old, INT64_MAX, left, err);
+}
+
+int route_drain_within(struct deployment *d, const struct container_state *old, int64_t patience_ms, size_t *left,
+		       struct err *err)
+{
+	int64_t most_ms = opt_number(d->context->options, OPT_DRAIN_TIMEOUT);
+	int64_t deadline_ms = clock_mono_ms() + (patience_ms < most_ms ? patience_ms : most_ms);
 
 	bool told = false;
 

@@ -52,6 +52,9 @@ size_t route_connections(struct deployment *d, const struct container_state *s, 
  * *left: how many were not over. What cannot be counted is waited for.
  */
 int route_drain(struct deployment *d, const struct container_state *old, size_t *left, struct err *err) MUST_CHECK;
+/* The same, at most patience_ms too. */
+int route_drain_within(struct deployment *d, const struct container_state *old, int64_t patience_ms, size_t *left,
+		       struct err *err) MUST_CHECK;
 
 /* NAME serves: leads to it what does not lead there. And every SWITCH_CHECK_MS what strangers have changed, logged. */
 int route_settle(struct deployment *d, struct err *err) MUST_CHECK;
