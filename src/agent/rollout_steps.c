@@ -168,7 +168,15 @@ static int make_room(struct rollout *r, struct err *err)
 	log_notice("stopping %s; there is no service until the new one is ready", r->d->name);
 	r->stopped_ms = clock_mono_ms();
 	r->stopped = true;
-	return container_stop(r->d->context->docker, r->old.id, -1, err) < 0 ? -1 : route_leave(r->d, err);
+	return container_stop(r->d->context->docker, r->old.id, -1, err);
+}
+
+/* The listener may have the ports that Docker is to publish, whether or not what it led to still runs. */
+static int make_way(struct rollout *r, struct err *err)
+{
+	if (make_room(r, err) < 0)
+		return -1;
+	return route_is_switched(&r->new) ? 0 : route_leave(r->d, err);
 }
 
 /*
@@ -202,7 +210,7 @@ static int in_place(struct rollout *r, struct err *err)
 	struct err why = { 0 };
 	bool ready = false;
 
-	if (make_room(r, err) < 0 || candidate_ready(r->d, r->candidate, &ready, &why, err) < 0) {
+	if (make_way(r, err) < 0 || candidate_ready(r->d, r->candidate, &ready, &why, err) < 0) {
 		why = *err;
 		return rollout_undo(r, false, &why, err);
 	}

@@ -133,6 +133,30 @@ def test_recreate_and_back_to_docker_own_ports(ns, docker, berth, registry, web,
     assert version(ns) == json.loads(outside.ask())["version"] == "v2" and service.health()[0] == 200
 
 
+@pytest.mark.parametrize(
+    "end, argv, serves",
+    [
+        (("kill", "web"), ("rollback", "--name", "web"), "v1"),
+        (("stop", "--time", "1", "web"), ("rollback", "--name", "web"), "v1"),
+        (("stop", "--time", "1", "web"), ("deploy", "{web}", *PORTS, "--strategy", "recreate", "-e", "NEW=1"), "v2"),
+        (("rm", "--force", "web", "web-prev"), ("deploy", "{web}", *PORTS, "--strategy", "recreate"), "v2"),
+    ],
+)
+def test_what_no_longer_runs_leaves_its_ports(ns, docker, berth, registry, web, outside, end, argv, serves):
+    """Docker is to publish them next, and until then the listener of `up` has them for nobody."""
+    service = berth.up(web, *PORTS)
+    service.ready()
+    moved(registry)
+    answer(deploy(berth, web, "--restart", "no"))
+    docker.docker(*end)
+    done = berth.run(*(part.format(web=web) for part in argv))
+    assert done.code == 0, done
+    assert names(docker) == ["web"]
+    assert version(ns) == json.loads(outside.ask())["version"] == serves
+    service.wait_health(200, timeout=10)
+    assert docker.inspect("web")["HostConfig"]["PortBindings"]["3000/tcp"][0]["HostPort"] == "80"
+
+
 def test_down_leaves_no_rule(ns, docker, berth, registry, web, outside):
     service = berth.up(web, *PORTS)
     service.ready()
