@@ -221,6 +221,21 @@ int deployment_hand_over(struct deployment *d, const char *argv0, struct err *er
 	return redeploy_start(&d->redeploy, d->context->loop, argv0, d->context->options->arguments, err);
 }
 
+/* What these options replace serves until then, if it can: the new one may be what mends it. */
+static int keep_serving(struct deployment *d, const struct container_state *state, struct err *err)
+{
+	if (state->running)
+		return 0;
+	log_notice("starting the container %s", d->name);
+	if (generation_start(d, err) == 0)
+		return 0;
+	if (err->kind == ERR_CANCELLED || err->kind == ERR_CONFLICT)
+		return -1;
+	log_err(LOG_LEVEL_WARNING, err);
+	err_clear(err);
+	return 0;
+}
+
 /* NAME is there. What others put in its place while this process served, or since then, is what is wanted now. */
 static int take(struct deployment *d, enum generation_found found, const struct container_state *state,
 		enum follow_mode *mode, struct err *err)
@@ -230,7 +245,7 @@ static int take(struct deployment *d, enum generation_found found, const struct 
 	if (found == GENERATION_OTHER && !others) {
 		log_notice("%s was made with other options; it serves until these are carried out", d->name);
 		*mode = FOLLOW_OLD;
-		return deployment_hand_over(d, REDEPLOY_ARGV0, err);
+		return keep_serving(d, state, err) < 0 ? -1 : deployment_hand_over(d, REDEPLOY_ARGV0, err);
 	}
 	if (others && !d->served)
 		log_notice("these options have been carried out, and %s is what was deployed since", d->name);

@@ -78,6 +78,8 @@ int generation_start(struct deployment *d, struct err *err)
 {
 	struct err later;
 
+	if (generation_end_prev(d, err) < 0) /* a rollback that died: it may have NAME's ports */
+		return -1;
 	if (start(d, err) == 0)
 		return route_settle(d, err);
 	if (err->kind == ERR_CONFLICT && err->retryable &&

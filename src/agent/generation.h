@@ -28,7 +28,7 @@ bool generation_is_same(const struct deployment *d, const struct container_state
 /* Drains and stops NAME-prev where generation_find() has seen it run. As long as --drain-timeout. */
 int generation_end_prev(struct deployment *d, struct err *err) MUST_CHECK;
 
-/* Starts NAME. One that the engine cannot start any more is removed, for find() to see: retryable. */
+/* Starts NAME, once generation_end_prev() has made room. One that the engine cannot start any more is removed, for find() to see: retryable. */
 int generation_start(struct deployment *d, struct err *err) MUST_CHECK;
 
 /* Makes and starts NAME from the image, where there is none. */

@@ -1,5 +1,6 @@
 #include "agent/lock.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -42,7 +43,15 @@ char *deploy_lock_holder(const struct deploy_lock *l)
 	return holder;
 }
 
-/* For people only: a lock that does not say whose it is still locks. */
+/* Who lets go of it says so. */
+static bool names_somebody(const struct deploy_lock *l)
+{
+	struct stat st;
+
+	return fstat(l->fd, &st) == 0 && st.st_size > 0;
+}
+
+/* For people: a lock that does not say whose it is still locks. */
 static void say_who(const struct deploy_lock *l, const char *what)
 {
 	char when[CLOCK_RFC3339_SIZE];
@@ -61,6 +70,7 @@ int deploy_lock_take(struct deploy_lock *l, const char *what, bool wait, struct 
 	for (bool said = false; l->fd < 0;) {
 		if (fs_lock(l->path, 0, &l->fd, err) == 0) {
 			err_clear(err);
+			l->abandoned = names_somebody(l);
 			say_who(l, what);
 			return 0;
 		}

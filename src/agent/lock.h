@@ -1,6 +1,6 @@
 /*
  * RUN_DIR/deploying/NAME: held by whoever makes, replaces or removes containers of the service, one at a time, and
- * saying who. The kernel lets go of it when its holder dies; the file stays, and means nothing by itself.
+ * saying who. The kernel lets go of it when its holder dies; the file stays, and only tells that there was a death.
  */
 #ifndef BERTH_AGENT_LOCK_H
 #define BERTH_AGENT_LOCK_H
@@ -11,6 +11,7 @@
 struct deploy_lock {
 	int fd;     /* -1: not held */
 	char *path; /* NULL: not opened */
+	bool abandoned; /* held: who had it before died with it. A reboot forgets that */
 };
 
 #define DEPLOY_LOCK_NONE ((struct deploy_lock){ .fd = -1 })

@@ -27,6 +27,43 @@ static int await_docker(struct deployment *d, struct err *err)
 	return docker_wait(d->context->docker, ROLLOUT_PATIENCE_MS, err);
 }
 
+/*
+ * A death in recreate's gap leaves NAME stopped: it serves again before anything takes its time. What somebody else has
+ * stopped is not started to be replaced. The one that comes may be the cure for what cannot start.
+ */
+static int revive(struct rollout *r, enum generation_found *found, struct err *err)
+{
+	struct deployment *d = r->d;
+
+	bool died = d->deploying.abandoned || d->prev_runs;
+	if (generation_end_prev(d, err) < 0)
+		return -1;
+	if (!died || !r->has_old || r->old.running || r->old.restarting)
+		return 0;
+	log_notice("starting %s: an interrupted run had left it stopped", d->name);
+	r->revived = true;
+	if (generation_start(d, err) < 0) {
+		if (err->kind == ERR_CANCELLED)
+			return -1;
+		log_err(LOG_LEVEL_WARNING, err);
+		err_clear(err);
+	}
+	container_state_clear(&r->old);
+	return generation_find(d, found, &r->old, err);
+}
+
+/* A failure before there was anything to undo. Who sends a signal has not asked for a service. */
+static void leave_running(struct rollout *r, const struct err *why)
+{
+	bool runs = !r->has_old || r->old.running || r->old.restarting;
+	struct err later;
+
+	if (runs || r->undone || (why->kind == ERR_CANCELLED && !r->revived))
+		return;
+	if (rollout_reach_docker(r, &later) < 0 || rollout_ensure(r, &later) < 0)
+		log_err(LOG_LEVEL_WARNING, &later);
+}
+
 /* Docker there, the lock ours, one truth, and what serves. */
 static int begin(struct rollout *r, struct err *err)
 {
@@ -38,7 +75,10 @@ static int begin(struct rollout *r, struct err *err)
 	*r->out = (struct rollout_result){ .strategy = "", .gap_ms = -1 };
 	if (await_docker(d, err) < 0 ||
 	    deploy_lock_take(&d->deploying, what, r->req->wait, d->context->loop, err) < 0 ||
-	    generation_find(d, &found, &r->old, err) < 0 || generation_end_prev(d, err) < 0)
+	    generation_find(d, &found, &r->old, err) < 0)
+		return -1;
+	r->has_old = found != GENERATION_NONE;
+	if (revive(r, &found, err) < 0)
 		return -1;
 	r->has_old = found != GENERATION_NONE;
 	r->same = found == GENERATION_SAME;
@@ -121,9 +161,10 @@ static int stay(struct rollout *r, struct err *err)
 	bool ready;
 
 	r->out->current = true;
-	if (r->old.running || r->old.restarting)
+	if ((r->old.running || r->old.restarting) && !r->revived)
 		return 0;
-	log_notice("%s is current and stopped; starting it", r->d->name);
+	if (!r->old.running && !r->old.restarting)
+		log_notice("%s is current and stopped; starting it", r->d->name);
 	if (candidate_ready(r->d, r->d->name, &ready, &why, err) < 0)
 		return -1;
 	if (ready)
@@ -239,10 +280,12 @@ int rollout_deploy(struct deployment *d, const struct rollout_request *req, stru
 	};
 
 	int result = deploy(&r, err);
-	if (result < 0)
+	if (result < 0) {
 		note_failure(&r, err);
-	else
+		leave_running(&r, err);
+	} else {
 		warn_of_loneliness(&r);
+	}
 	end(&r);
 	return result;
 }
@@ -285,10 +328,12 @@ int rollout_back(struct deployment *d, const struct rollout_request *req, struct
 	struct rollout r = { .d = d, .req = req, .out = out, .by = "rollback", .back = true, .candidate = d->prev };
 
 	int result = go_back(&r, err);
-	if (result < 0)
+	if (result < 0) {
 		note_failure(&r, err);
-	else
+		leave_running(&r, err);
+	} else {
 		warn_of_loneliness(&r);
+	}
 	end(&r);
 	return result;
 }

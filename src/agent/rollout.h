@@ -35,7 +35,7 @@ struct rollout_result {
 };
 
 /*
- * To the newest image of the tag. On failure the old container serves as before, the candidate is gone, its last lines
+ * To the newest image of the tag. On failure the old container serves as before, or is started if it did not run, the candidate is gone, its last lines
  * are in the log, and the failure is in state.json: never retryable, unless nobody asked and it is no fault of the new one.
  * Retryable: somebody else is at work, Docker is away.
  */

@@ -14,6 +14,8 @@ struct rollout {
 	const char *candidate;       /* its name until it is promoted */
 	struct container_state old;  /* NAME; empty: has_old is false */
 	bool has_old;
+	bool revived;                /* the old one had been left stopped by a death */
+	bool undone;                 /* rollout_undo() has put things right, as far as it could */
 	bool same;                   /* it has the configuration that is asked for */
 	struct container_state new;  /* the candidate as it was made */
 	char config[SHA256_HEX_SIZE]; /* the candidate's */
@@ -44,7 +46,7 @@ int rollout_undo(struct rollout *r, bool at_fault, const struct err *why, struct
 
 /* Waits for an engine that has gone, whatever signal came; a second one ends it: the next berth mends what is left. */
 int rollout_reach_docker(struct rollout *r, struct err *err) MUST_CHECK;
-/* One truth again, and NAME runs if the service did. */
+/* One truth again, and NAME runs: a failure leaves exactly one container that does. */
 int rollout_ensure(struct rollout *r, struct err *err) MUST_CHECK;
 
 /* Decides r->strategy for the options' container; says why when it is recreate. */

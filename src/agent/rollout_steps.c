@@ -116,8 +116,7 @@ int rollout_ensure(struct rollout *r, struct err *err)
 
 	if (generation_find(r->d, &found, &state, err) < 0 || generation_end_prev(r->d, err) < 0)
 		return -1;
-	bool down = found != GENERATION_NONE && !state.running && !state.restarting;
-	return down && (r->old.running || r->old.restarting) ? serve_again(r, err) : 0;
+	return found == GENERATION_NONE || state.running || state.restarting ? 0 : serve_again(r, err);
 }
 
 /* One truth again: 1 the candidate is NAME after all, 0 it is gone, -1 the next berth has to look. */
@@ -138,10 +137,11 @@ int rollout_undo(struct rollout *r, bool at_fault, const struct err *why, struct
 {
 	struct deployment *d = r->d;
 
+	r->undone = true;
 	log_warning("%s; %s", why->msg,
 		    r->promoting ? "the names were moving already"
 		    : !r->has_old ? "it is removed"
-		    : r->stopped  ? "the old container is started again"
+		    : r->stopped || !(r->old.running || r->old.restarting) ? "the old container is started again"
 				  : "the old container serves on");
 	if (at_fault)
 		app_log_show(d->context->docker, r->candidate);
@@ -152,7 +152,7 @@ int rollout_undo(struct rollout *r, bool at_fault, const struct err *why, struct
 		err_clear(err);
 		return 0;
 	}
-	if (now == 0 && r->promoting && r->has_old)
+	if (now == 0 && r->promoting && r->has_old && !r->stopped)
 		log_notice("the old container serves on");
 	if (at_fault)
 		rollout_record_failure(r, why->msg, true);

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import time
@@ -119,13 +120,8 @@ def test_one_at_a_time(ns, docker, berth, registry, web):
     assert answer(done)["current"] and "waiting for berth deploy" in done.err
 
 
-@pytest.mark.parametrize("up", [True, False])
-def test_killed_while_the_candidate_starts(ns, docker, berth, registry, web, up):
-    if up:
-        berth.up(web, *PORTS).ready()
-    else:
-        answer(deploy(berth, web))
-    first = docker.inspect("web")["Id"]
+def killed_in_the_gap(ns, docker, berth, registry, web):
+    """A deploy by recreate that has stopped the old container, and never gets further."""
     moved(registry)
     slow = ns.run(
         [binary(), "deploy", web, *PORTS, *RECREATE, "-e", "START_DELAY=30"],
@@ -134,21 +130,65 @@ def test_killed_while_the_candidate_starts(ns, docker, berth, registry, web, up)
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if docker.docker("ps", "--quiet", "--filter", "name=web-next"):
-            break
-        time.sleep(0.05)
+    until(lambda: docker.docker("ps", "--quiet", "--filter", "name=web-next"))
     slow.send_signal(signal.SIGKILL)
     slow.wait()
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_killed_while_the_candidate_starts(ns, docker, berth, registry, web, up):
+    if up:
+        berth.up(web, *PORTS).ready()
+    else:
+        answer(deploy(berth, web))
+    first = docker.inspect("web")["Id"]
+    killed_in_the_gap(ns, docker, berth, registry, web)
     service = berth.services[0] if up else berth.up(web, *PORTS)
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        said = service.health()
-        if said and said[0] == 200 and names(docker) == ["web"]:
-            break
-        time.sleep(0.1)
-    assert names(docker) == ["web"] and docker.inspect("web")["Id"] == first and version(ns) == "v1"
+    until(lambda: (service.health() or (0,))[0] == 200 and names(docker) == ["web"])
+    assert docker.inspect("web")["Id"] == first and version(ns) == "v1"
+
+
+@pytest.mark.parametrize("reboot", [False, True])
+def test_a_death_in_the_gap_and_then_a_bad_candidate_leave_one_that_serves(ns, docker, berth, registry, web, reboot):
+    answer(deploy(berth, web))
+    first = docker.inspect("web")["Id"]
+    killed_in_the_gap(ns, docker, berth, registry, web)
+    assert not docker.inspect("web")["State"]["Running"]
+    if reboot:  # nothing in /run tells of the death
+        shutil.rmtree(berth.run_dir)
+    for says in ("exit code 7", "--force"):
+        done = deploy(berth, web, *BAD)
+        assert done.code == 1 and says in done.last_line
+        assert version(ns) == "v1" and docker.inspect("web")["Id"] == first and names(docker) == ["web"]
+
+
+def test_a_death_in_the_gap_and_then_a_failure_on_the_way_leave_one_that_serves(ns, docker, berth, registry, web):
+    answer(deploy(berth, web))
+    killed_in_the_gap(ns, docker, berth, registry, web)
+    shutil.rmtree(berth.run_dir)
+    assert berth.run("rollback", "--name", "web").code == 1
+    assert version(ns) == "v1" and names(docker) == ["web"]
+    killed_in_the_gap(ns, docker, berth, registry, web)
+    assert deploy(berth, web.replace("latest", "none")).code == 1
+    assert version(ns) == "v1" and names(docker) == ["web"]
+
+
+def test_what_somebody_stopped_is_not_started_to_be_replaced(ns, docker, berth, registry, web):
+    answer(deploy(berth, web))
+    moved(registry)
+    before = docker.inspect("web")["State"]["StartedAt"]
+    docker.docker("stop", "--time", "1", "web")
+    answer(deploy(berth, web))
+    assert version(ns) == "v2" and docker.inspect("web-prev")["State"]["StartedAt"] == before
+
+
+def test_up_starts_what_its_options_are_to_replace(ns, docker, berth, registry, web):
+    answer(deploy(berth, web))
+    killed_in_the_gap(ns, docker, berth, registry, web)
+    service = berth.up(web, *PORTS, "-e", "START_DELAY=10")
+    service.ready(timeout=8)
+    assert version(ns) == "v1"
+    until(lambda: names(docker) == ["web", "web-prev"], timeout=40, said=lambda: service.err)
 
 
 @pytest.mark.parametrize("strategy", ["recreate", "blue-green"])

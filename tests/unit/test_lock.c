@@ -48,13 +48,14 @@ static void the_second_is_told_of_the_first(void **state)
 	deploy_lock_release(&first);
 	err_clear(&err);
 	assert_int_equal(deploy_lock_take(&second, "berth up", true, loop, &err), 0);
+	assert_false(second.abandoned);
 	CLEANUP(freep) char *holder = deploy_lock_holder(&first);
 	assert_non_null(skip_prefix(holder, "berth up (pid "));
 	deploy_lock_close(&second);
 	deploy_lock_close(&first);
 }
 
-/* A death needs no clearing up. */
+/* A death needs no clearing up, and is seen. */
 static void the_dead_hold_nothing(void **state)
 {
 	struct deploy_lock lock;
@@ -71,6 +72,7 @@ static void the_dead_hold_nothing(void **state)
 	assert_int_equal(status, 0);
 	assert_false(deploy_lock_is_others(&lock));
 	assert_int_equal(deploy_lock_take(&lock, "berth up", false, loop, &err), 0);
+	assert_true(lock.abandoned);
 	deploy_lock_close(&lock);
 }
 
