@@ -41,7 +41,8 @@ int generation_remove(struct deployment *d, const char *name, struct err *err)
 	if (found == 1)
 		return 0;
 	log_info("removing %s", name);
-	return container_remove(d->context->docker, state.id, true, err); /* a late answer must not find another of that name */
+	/* By its ID: a late answer must not find another of that name. */
+	return container_remove_whole(d->context->docker, state.id, err);
 }
 
 int generation_find(struct deployment *d, enum generation_found *found, struct container_state *state,
@@ -117,7 +118,7 @@ int generation_make(struct deployment *d, const struct acquired *image, struct e
 		return look_anew(err);
 	if (start(d, err) == 0)
 		return 0;
-	if (err->kind != ERR_CANCELLED && container_remove(d->context->docker, d->name, true, &later) < 0)
+	if (err->kind != ERR_CANCELLED && container_remove_whole(d->context->docker, d->name, &later) < 0)
 		log_err(LOG_LEVEL_WARNING, &later);
 	return -1;
 }

@@ -181,6 +181,13 @@ int container_remove(struct docker *d, const char *name, bool force, struct err 
 	return 0;
 }
 
+int container_remove_whole(struct docker *d, const char *name, struct err *err)
+{
+	if (simple_call(d, "DELETE", name, "?force=1&v=1", REMOVE_TIMEOUT_MS, err) < 0)
+		return err_wrap(err, "remove container %s", name);
+	return 0;
+}
+
 int container_rename(struct docker *d, const char *name, const char *new_name, struct err *err)
 {
 	CLEANUP(freep) char *escaped = docker_escape(new_name);

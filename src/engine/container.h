@@ -76,6 +76,8 @@ int container_start(struct docker *d, const char *name, struct err *err) MUST_CH
 /* timeout_s -1: the image's own. Already stopped is success. */
 int container_stop(struct docker *d, const char *name, int timeout_s, struct err *err) MUST_CHECK;
 int container_remove(struct docker *d, const char *name, bool force, struct err *err) MUST_CHECK;
+/* Running or not, and with the volumes that the image had made for it: not named ones, nor what others use too. */
+int container_remove_whole(struct docker *d, const char *name, struct err *err) MUST_CHECK;
 int container_rename(struct docker *d, const char *name, const char *new_name, struct err *err) MUST_CHECK;
 /* policy: "no", "always", "unless-stopped", "on-failure"; retries: of on-failure, 0 for no limit. */
 int container_set_restart(struct docker *d, const char *name, const char *policy, int64_t retries,

@@ -244,6 +244,19 @@ def test_older_images_go_and_strangers_stay(ns, docker, berth, registry, web):
     assert ids[0] not in kept and {ids[1], ids[2]} <= kept
 
 
+def test_the_images_own_volumes_go_with_their_generation(ns, docker, berth, registry, web, tmp_path):
+    (tmp_path / "more").write_text('{"Volumes": {"/data": {}}}')
+    own = ("-v", "kept:/kept:ro", "--container-json", tmp_path / "more", "--drain-timeout", "1s", "--force")
+    docker.docker("volume", "create", "kept")
+    for number in range(4):
+        answer(berth.run("deploy", web, *PORTS, *own, "--json"))
+        if number == 1:  # somebody else uses the first one's
+            docker.docker("run", "--detach", "--name", "side", "--volumes-from", "web-prev", web, "sleep", "60")
+    volumes = docker.docker("volume", "ls", "--quiet").split()
+    used = [m["Name"] for name in ("web", "web-prev", "side") for m in docker.inspect(name)["Mounts"]]
+    assert set(volumes) == set(used) and len(volumes) == 4 and "kept" in volumes
+
+
 def test_down_removes_what_is_ours(ns, docker, berth, registry, web):
     service = berth.up(web, *PORTS)
     service.ready()
