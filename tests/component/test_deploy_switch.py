@@ -326,6 +326,7 @@ def test_up_writes_a_lost_record_again(ns, docker, berth, registry, web, outside
     service = berth.up(web, *PORTS)
     service.ready()
     answer(deploy(berth, web, "--force"))
+    time.sleep(3)  # until `up` has looked after what the deployment has left, which settles the switch too
     record = berth.run_dir / "switch/web.json"
     whole = record.read_text()
     if damage == "deleted":
