@@ -77,7 +77,7 @@ static int clear_away(struct rollout *r, struct err *err)
 		if (r->moved && route_settle(r->d, err) < 0)
 			return -1;
 	}
-	if (r->back || container_remove(r->d->context->docker, r->new.id, true, err) == 0)
+	if (r->back || container_remove_whole(r->d->context->docker, r->new.id, err) == 0)
 		return 0;
 	if (err->kind != ERR_NOT_FOUND)
 		return -1;
