@@ -88,6 +88,18 @@ static void await(struct deployment *d)
 	loop_uncancel(d->context->loop);
 }
 
+int drain_stop(struct deployment *d, bool wait, struct err *err)
+{
+	if (deploy_lock_take(&d->deploying, "berth up", wait, d->context->loop, err) < 0)
+		return -1;
+	int result = container_stop(d->context->docker, d->name, -1, err);
+	deploy_lock_release(&d->deploying);
+	if (result < 0 && err->kind != ERR_NOT_FOUND)
+		return -1;
+	err_clear(err);
+	return 0;
+}
+
 int deployment_drain(struct deployment *d, struct err *err)
 {
 	int64_t drain_ms = opt_number(d->context->options, OPT_DRAIN_TIMEOUT);
@@ -99,8 +111,5 @@ int deployment_drain(struct deployment *d, struct err *err)
 		    (long long)(drain_ms + DOCKER_TIMEOUT_MS) * 1000);
 	await(d);
 	deployment_tell(d, BOARD_DRAINING, "stop", NULL);
-	if (container_stop(d->context->docker, d->name, -1, err) < 0 && err->kind != ERR_NOT_FOUND)
-		return -1;
-	err_clear(err);
-	return 0;
+	return drain_stop(d, true, err);
 }

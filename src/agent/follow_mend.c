@@ -110,18 +110,16 @@ int follow_settle(struct follow *f, struct err *err)
 	return 0;
 }
 
-/* At its end, with --stop-on-exit. An engine that cannot now is asked again at the next look. */
+/* At its end, with --stop-on-exit. An engine that cannot now, or a deploy at work, is asked again at the next look. */
 static int stop_drained(struct deployment *d, struct err *err)
 {
-	if (container_stop(d->context->docker, d->name, -1, err) < 0 &&
-	    err->kind != ERR_NOT_FOUND) {
+	if (drain_stop(d, false, err) < 0) {
 		if (err->kind == ERR_CANCELLED)
 			return -1;
-		log_warning("%s", err->msg);
+		log_err(err->kind == ERR_CONFLICT ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, err);
 		err_clear(err);
 		return 0;
 	}
-	err_clear(err);
 	d->drain.stopped = true;
 	log_notice("stopped %s", d->name);
 	return 0;

@@ -26,6 +26,13 @@ int generation_look(struct deployment *d, const char *name, struct container_sta
 	return err_hint(err, "remove or rename it (`docker rename %s OTHER`), or choose another --name", name);
 }
 
+int generation_check_prev(struct deployment *d, struct err *err)
+{
+	CLEANUP(container_state_clear) struct container_state state = { 0 };
+
+	return generation_look(d, d->prev, &state, err) < 0 ? -1 : 0;
+}
+
 bool generation_is_same(const struct deployment *d, const struct container_state *s)
 {
 	return streq(s->label_config, d->config_hash) && streq(s->label_image, d->image);

@@ -40,6 +40,9 @@ int generation_make(struct deployment *d, const struct acquired *image, struct e
  */
 int generation_candidate(struct deployment *d, const struct acquired *image, bool switched, struct err *err) MUST_CHECK;
 
+/* ERR_CONFLICT: a stranger's container is called NAME-prev, which is what NAME becomes. */
+int generation_check_prev(struct deployment *d, struct err *err) MUST_CHECK;
+
 /*
  * The names move, without touching what runs: NAME (has_old) → NAME-prev, whose predecessor is removed, and
  * NAME-next → NAME; or back: NAME and NAME-prev change places. Then NAME gets its restart policy.

@@ -46,14 +46,18 @@ static bool has_own_policy(const struct container_state *s)
 }
 
 /*
- * A candidate has never had its own restart policy; what served before has. On Podman, which cannot change it, both have;
- * there NAME was started before its candidate, and after what it takes the place of in a rollback.
+ * A candidate has never had its own restart policy; what served before has. Where the policy says nothing, on Podman, which
+ * cannot change it, and with `--restart no`, NAME was started before its candidate, and after what it takes the place of
+ * in a rollback.
  */
 static bool served_before(const struct deployment *d, const struct trio *t)
 {
-	if (!has_own_policy(&t->next) || t->next.started_ms <= 0)
+	bool podman = docker_info(d->context->docker)->store == DOCKER_STORE_PODMAN;
+	bool says_nothing = podman || streq(generation_label(&t->next, LABEL_RESTART), "no");
+
+	if (t->next.started_ms <= 0)
 		return false;
-	return docker_info(d->context->docker)->store != DOCKER_STORE_PODMAN || t->name.started_ms > t->next.started_ms;
+	return says_nothing ? t->name.started_ms > t->next.started_ms : has_own_policy(&t->next);
 }
 
 static int move_name(struct deployment *d, const char *from, const char *to, struct err *err)

@@ -10,9 +10,6 @@
 #include "base/text.h"
 
 #define HOLDER_MAX_BYTES 256
-/* Whoever looks whether it is held (fs_locked()) holds it for that moment. */
-#define LOOKERS_PATIENCE_MS 30
-#define LOOKERS_STEP_MS 5
 
 int deploy_lock_open(struct deploy_lock *l, const char *run_dir, const char *name, struct err *err)
 {
@@ -65,8 +62,6 @@ static void say_who(const struct deploy_lock *l, const char *what)
 
 int deploy_lock_take(struct deploy_lock *l, const char *what, bool wait, struct loop *loop, struct err *err)
 {
-	int64_t begun_ms = clock_mono_ms();
-
 	for (bool said = false; l->fd < 0;) {
 		if (fs_lock(l->path, 0, &l->fd, err) == 0) {
 			err_clear(err);
@@ -76,11 +71,6 @@ int deploy_lock_take(struct deploy_lock *l, const char *what, bool wait, struct 
 		}
 		if (err->kind != ERR_CONFLICT)
 			return -1;
-		if (clock_mono_ms() < begun_ms + LOOKERS_PATIENCE_MS) {
-			if (loop_sleep(loop, LOOKERS_STEP_MS, err) < 0)
-				return -1;
-			continue;
-		}
 		CLEANUP(freep) char *holder = deploy_lock_holder(l);
 		if (!wait) {
 			err_set(err, ERR_CONFLICT, "%s is at work on this service", holder);

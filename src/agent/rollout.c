@@ -244,7 +244,7 @@ static int deploy(struct rollout *r, struct err *err)
 		return stay(r, err);
 	if (!r->req->force && refuse_known_failure(r, err) < 0)
 		return -1;
-	if (rollout_choose(r, err) < 0)
+	if ((r->has_old && generation_check_prev(d, err) < 0) || rollout_choose(r, err) < 0)
 		return -1;
 	bool switched = r->has_old && r->strategy == STRATEGY_BLUE_GREEN;
 	if (generation_candidate(d, &image, switched, err) < 0) {

@@ -6,13 +6,10 @@
 #include <unistd.h>
 
 #include "agent/listener.h"
-#include "base/clock.h"
 #include "base/fs.h"
 
 /* A problem that a retry solved is no longer told: a deploy waits for that. As often as the listener tries. */
 #define PROBLEM_CHECK_MS 20
-/* fs_locked() in a deploy that looks for us has the lock for a moment. */
-#define LOCK_PATIENCE_MS 200
 
 struct switch_follow {
 	struct loop *loop;
@@ -75,7 +72,7 @@ static void on_change(void *arg, uint32_t events)
 
 static int start(struct switch_follow *f, struct err *err)
 {
-	if (fs_lock(f->paths->follower_lock, clock_mono_ms() + LOCK_PATIENCE_MS, &f->lock_fd, err) < 0)
+	if (fs_lock(f->paths->follower_lock, 0, &f->lock_fd, err) < 0)
 		return -1;
 	f->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (f->inotify_fd < 0 || inotify_add_watch(f->inotify_fd, f->paths->directory, IN_MOVED_TO | IN_DELETE) < 0)

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -133,14 +132,22 @@ int fs_mkdirs(const char *path, struct err *err)
 	}
 }
 
+/* Of the open file, as flock(2); unlike that one it can be asked for without being taken (fcntl(2), F_OFD_GETLK). */
+static int whole_file(int fd, int command, struct flock *lock)
+{
+	*lock = (struct flock){ .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	return fcntl(fd, command, lock);
+}
+
 int fs_lock(const char *path, int64_t deadline_ms, int *fd_out, struct err *err)
 {
 	CLEANUP(closep) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	struct flock lock;
 
 	if (fd < 0)
 		return err_sys(err, errno, "open lock %s", path);
-	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
+	while (whole_file(fd, F_OFD_SETLK, &lock) < 0) {
+		if (errno != EAGAIN && errno != EACCES && errno != EINTR)
 			return err_sys(err, errno, "lock %s", path);
 		if (clock_mono_ms() >= deadline_ms)
 			return err_set(err, ERR_CONFLICT, "%s is held by another berth", path);
@@ -154,6 +161,7 @@ int fs_lock(const char *path, int64_t deadline_ms, int *fd_out, struct err *err)
 bool fs_locked(const char *path)
 {
 	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct flock lock;
 
-	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	return fd >= 0 && whole_file(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }

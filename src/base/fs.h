@@ -29,7 +29,7 @@ void fs_forget_unfinished(const char *path);
 int fs_mkdirs(const char *path, struct err *err) MUST_CHECK;
 
 /*
- * Takes an exclusive flock on path (created 0600). Waits until deadline_ms of
+ * Takes an exclusive lock on path (created 0600), which goes with the open file. Waits until deadline_ms of
  * clock_mono_ms(), or not at all for 0: ERR_CONFLICT. *fd_out is the caller's.
  */
 int fs_lock(const char *path, int64_t deadline_ms, int *fd_out, struct err *err) MUST_CHECK;

@@ -173,6 +173,36 @@ def test_a_death_in_the_gap_and_then_a_failure_on_the_way_leave_one_that_serves(
     assert version(ns) == "v1" and names(docker) == ["web"]
 
 
+def test_a_rollback_that_died_between_the_names_can_be_taken_back(ns, docker, berth, registry, web):
+    once = ("--restart", "no")  # so that no restart policy tells which of them has served
+    answer(deploy(berth, web, *once))
+    moved(registry)
+    answer(deploy(berth, web, *once))
+    ids = [docker.inspect(name)["Id"] for name in ("web-prev", "web")]
+    docker.docker("stop", "--time", "1", "web")
+    docker.docker("start", "web-prev")
+    docker.docker("rename", "web", "web-next")
+    docker.docker("rename", "web-prev", "web")
+    answer(berth.run("rollback", "--name", "web", "--json"))
+    assert [docker.inspect(name)["Id"] for name in ("web-prev", "web")] == ids
+    assert version(ns) == "v2" and names(docker) == ["web", "web-prev"]
+
+
+def test_a_container_of_somebody_else_that_has_the_name_is_told_before_anything_moves(
+    ns, docker, berth, registry, web
+):
+    answer(deploy(berth, web))
+    before = docker.inspect("web")["State"]
+    docker.docker("create", "--name", "web-prev", web)
+    moved(registry)
+    done = deploy(berth, web)
+    assert done.code and "a container called web-prev exists that berth did not make" in done.last_line
+    assert docker.inspect("web")["State"] == before and names(docker) == ["web", "web-prev"]
+    docker.docker("rename", "web-prev", "other")
+    answer(deploy(berth, web))
+    assert version(ns) == "v2"
+
+
 def test_what_somebody_stopped_is_not_started_to_be_replaced(ns, docker, berth, registry, web):
     answer(deploy(berth, web))
     moved(registry)

@@ -178,7 +178,7 @@ def test_a_dockerd_killed_during_a_deploy_leaves_one_truth(world):
 
 # What changes something outside the process: files, the engine, the registry, netfilter, other programs.
 CALLS = (
-    "rename renameat renameat2 unlink unlinkat mkdir mkdirat ftruncate flock write pwrite64 writev sendto sendmsg "
+    "rename renameat renameat2 unlink unlinkat mkdir mkdirat ftruncate write pwrite64 writev sendto sendmsg "
     "clone clone3 vfork kill"
 ).split()
 SYSCALLS = os.environ.get("BERTH_KILL_SYSCALLS", "6")  # how many of them, or `all`

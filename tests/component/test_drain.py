@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from deploy_steps import HOST, names, until
+from deploy_steps import HOST, moved, names, until
 from deploy_steps import berth, docker, outside, registry, web  # noqa: F401 (fixtures)
 from lab.cloud.imds import IPV4, Imds
 from service import binary, request
@@ -113,6 +113,20 @@ def test_what_was_drained_and_stopped_is_started_again(ns, docker, berth, web):
     service.process.send_signal(signal.SIGUSR2)
     service.wait_health(200, timeout=5)
     assert running(docker)
+
+
+def test_the_end_of_a_drain_waits_for_a_deploy_and_stops_what_it_made(ns, docker, berth, registry, web):
+    service = berth.up(web, *PORTS, "--drain-timeout", "1s", "--stop-on-exit")
+    service.ready()
+    first = docker.inspect("web")["Id"]
+    moved(registry)
+    slow = ns.run([binary(), "deploy", web, *PORTS, "--strategy", "recreate", "-e", "START_DELAY=5"], env=berth.env)
+    until(lambda: docker.docker("ps", "--quiet", "--filter", "name=web-next"))
+    service.process.terminate()
+    service.wait_line("waiting for berth deploy")
+    assert slow.wait(20) == 0 and service.wait(20) == 0
+    assert docker.inspect("web")["Id"] != first and not running(docker)
+    assert not docker.docker("ps", "--quiet").split()
 
 
 @pytest.mark.parametrize(

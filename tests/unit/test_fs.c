@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,7 +23,7 @@ static int make_dir(void **state)
 
 static int remove_dir(void **state)
 {
-	static const char *const names[] = { "a", "link", "fifo", "lock", "d/e/f", "d/e", "d" };
+	static const char *const names[] = { "a", "link", "fifo", "lock", "looked-at", "d/e/f", "d/e", "d" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -216,6 +217,39 @@ static void a_lock_has_one_holder(void **state)
 	table_end();
 }
 
+struct looker {
+	const char *path;
+	_Atomic bool over;
+};
+
+static void *look(void *arg)
+{
+	struct looker *looker = arg;
+
+	while (!looker->over)
+		(void)fs_locked(looker->path);
+	return NULL;
+}
+
+static void who_looks_takes_nothing(void **state)
+{
+	CLEANUP(freep) char *path = in_dir("looked-at");
+	struct looker looker = { .path = path };
+	struct err err = { 0 };
+	pthread_t thread;
+	int taken = 0, fd;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, look, &looker), 0);
+	for (int i = 0; i < 20000 && fs_lock(path, 0, &fd, &err) == 0; i++) {
+		taken++;
+		close(fd);
+	}
+	looker.over = true;
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(taken, 20000);
+}
+
 static void a_lock_does_not_follow_symlinks(void **state)
 {
 	CLEANUP(freep) char *link = in_dir("link");
@@ -243,6 +277,7 @@ int main(void)
 						remove_dir),
 		cmocka_unit_test_setup_teardown(directories_are_made, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(a_lock_has_one_holder, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(who_looks_takes_nothing, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(a_lock_does_not_follow_symlinks, make_dir,
 						remove_dir),
 	};
