@@ -180,6 +180,7 @@ class Engine:
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
         if self.kind.startswith("own"):
             env["PATH"] = f"{OWN_DIR}:{env['PATH']}"
+            env["CONTAINERD_DISABLE_IGZIP"] = "1"  # it takes bytes behind a stream's end
         if self.program == "podman":
             env["CONTAINERS_CONF"] = str(self.run_dir / "containers.conf")
             env["CONTAINERS_REGISTRIES_CONF"] = str(self.run_dir / "registries.conf")
