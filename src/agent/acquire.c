@@ -102,7 +102,8 @@ static int from_registry(struct context *c, const struct reference *ref, int64_t
 
 	if (pull_image(c, ref, deadline_ms, progress, hooks, &pulled, &rest, err) < 0)
 		return -1;
-	*out = (struct acquired){ .store = pulled.store, .was_fast = pulled.was_fast, .pull_ms = pulled.took_ms, .rest = rest };
+	*out = (struct acquired){ .store = pulled.store, .was_fast = pulled.was_fast,
+				   .pull_ms = pulled.took_ms, .rest = rest };
 	memcpy(out->image_id, pulled.image_id, sizeof out->image_id);
 	memcpy(out->digest, pulled.digest, sizeof out->digest);
 	if (record_image(opt_str(c->options, OPT_STATE_DIR), name, pulled.image_id,

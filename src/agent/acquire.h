@@ -7,7 +7,8 @@
 struct acquired {
 	char image_id[80];
 	char digest[72];     /* of what the tag points at; "" when it is not known */
-	char image_ref[1100]; /* what goes into the create body: the name, or the ID where the name means another image */
+	/* what goes into the create body: the name, or the ID where the name means another image */
+	char image_ref[1100];
 	const char *store;   /* "load", "containerd", "daemon", or "" */
 	bool was_fast;       /* by --fast-load */
 	int64_t pull_ms;

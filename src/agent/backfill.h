@@ -23,7 +23,8 @@ struct backfill_request {
 struct backfill;
 
 /* Fetches those blobs and hands them to the engine as they come, from the loop. */
-int backfill_start(struct context *c, const struct backfill_request *req, struct backfill **out, struct err *err) MUST_CHECK;
+int backfill_start(struct context *c, const struct backfill_request *req, struct backfill **out,
+		   struct err *err) MUST_CHECK;
 bool backfill_settled(const struct backfill *b); /* nothing happens any more until backfill_finish() */
 /*
  * Waits on the loop until it is settled and the engine has seen that each blob is of its digest.

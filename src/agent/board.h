@@ -27,7 +27,8 @@ struct snapshot {
 	char image[1100];     /* as asked; REFERENCE_MAX_BYTES and slack */
 	char digest[72];      /* of what the tag points at; "" while unknown */
 	char container[256];  /* name; "" while there is none */
-	char store[16];       /* the path that served the image: "load", "containerd", "daemon", or "" when nothing was pulled */
+	/* the path that served the image: "load", "containerd", "daemon", or "" when nothing was pulled */
+	char store[16];
 	bool fast_load;       /* it did so by --fast-load */
 	int64_t since_ms;     /* wall clock of the last change of status */
 	int64_t started_ms;   /* wall clock of berth's start */

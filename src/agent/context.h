@@ -28,9 +28,11 @@ struct context {
 
 /*
  * Opens everything; no traffic yet. SIGTERM, SIGINT and SIGHUP become a cancellation of
- * the loop; SIGUSR1 and SIGUSR2 go to context_on_user_signal(); SIGPIPE is ignored. imds_patience_ms: see imds_new(). ERR_CONFIG for bad values.
+ * the loop; SIGUSR1 and SIGUSR2 go to context_on_user_signal(); SIGPIPE is ignored. imds_patience_ms: see imds_new().
+ * ERR_CONFIG for bad values.
  */
-int context_open(struct context *c, const struct options *options, int64_t imds_patience_ms, struct err *err) MUST_CHECK;
+int context_open(struct context *c, const struct options *options, int64_t imds_patience_ms,
+		 struct err *err) MUST_CHECK;
 void context_close(struct context *c);
 
 /* Who is told of SIGUSR1 and SIGUSR2, in a callback of the loop. NULL: nobody. */

@@ -86,8 +86,8 @@ int deployment_run(struct deployment *d, struct err *err) MUST_CHECK;
 int deployment_drain(struct deployment *d, struct err *err) MUST_CHECK;
 
 /*
- * To a child, for REDEPLOY_ARGV0 (which carries out these options, unattended: rollout.h) or REDEPLOY_MEND_ARGV0, while this
- * process follows what is there. It waits for the lock.
+ * To a child, for REDEPLOY_ARGV0 (which carries out these options, unattended: rollout.h) or REDEPLOY_MEND_ARGV0, while
+ * this process follows what is there. It waits for the lock.
  */
 int deployment_hand_over(struct deployment *d, const char *argv0, struct err *err) MUST_CHECK;
 

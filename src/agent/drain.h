@@ -39,8 +39,8 @@ void drain_counted(struct drain *n, size_t left, int64_t began_ms, int64_t ended
 bool drain_is_quiet(const struct drain *n, int64_t quiet_ms);
 
 /*
- * At the drain's end: stops NAME, whichever container that is by then, as nobody deploys meanwhile. Who does is waited for, or
- * ERR_CONFLICT. A container that is gone is success.
+ * At the drain's end: stops NAME, whichever container that is by then, as nobody deploys meanwhile. Who does is waited
+ * for, or ERR_CONFLICT. A container that is gone is success.
  */
 int drain_stop(struct deployment *d, bool wait, struct err *err) MUST_CHECK;
 

@@ -54,8 +54,9 @@ static bool listens_on(int fd, const struct sockaddr *address, socklen_t len, bo
 	socklen_t own_len = sizeof own, int_len = sizeof(int);
 	int listening = 0, only = 0;
 
-	if (getsockname(fd, (struct sockaddr *)&own, &own_len) < 0 || own_len != len || memcmp(&own, address, len) != 0 ||
-	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &int_len) < 0 || !listening)
+	if (getsockname(fd, (struct sockaddr *)&own, &own_len) < 0 || own_len != len ||
+	    memcmp(&own, address, len) != 0 || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &int_len) < 0 ||
+	    !listening)
 		return false;
 	int_len = sizeof(int);
 	return address->sa_family != AF_INET6 ||

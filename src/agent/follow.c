@@ -32,7 +32,8 @@ static bool woken(void *arg)
 {
 	const struct follow *f = arg;
 
-	return f->woken || f->d->retold || f->d->redeploy.state >= REDEPLOY_DONE || (f->d->rest && pull_rest_settled(f->d->rest));
+	return f->woken || f->d->retold || f->d->redeploy.state >= REDEPLOY_DONE ||
+	       (f->d->rest && pull_rest_settled(f->d->rest));
 }
 
 /*
@@ -47,7 +48,8 @@ static int64_t interval_ms(const struct follow *f)
 
 	if (draining && interval > DRAIN_STEP_MS)
 		return DRAIN_STEP_MS;
-	bool eager = f->nameless || (!f->was_ready && !f->failed && d->readiness.passes == 0 && f->probe.kind != PROBE_DOCKER);
+	bool eager = f->nameless ||
+		     (!f->was_ready && !f->failed && d->readiness.passes == 0 && f->probe.kind != PROBE_DOCKER);
 
 	return eager && interval > STARTING_INTERVAL_MS ? STARTING_INTERVAL_MS : interval;
 }
@@ -130,8 +132,8 @@ static int ask(struct follow *f, const struct container_state *state, struct err
 	struct deployment *d = f->d;
 	bool passed;
 
-	if (probe_once(d->context, &f->probe, state, opt_number(d->context->options, OPT_PROBE_TIMEOUT), &passed, f->reason,
-		       err) < 0)
+	if (probe_once(d->context, &f->probe, state, opt_number(d->context->options, OPT_PROBE_TIMEOUT), &passed,
+		       f->reason, err) < 0)
 		return -1;
 	feed(f, passed);
 	return 0;
@@ -211,7 +213,8 @@ static bool hopeless(struct follow *f, const struct container_state *state, stru
 	bool over = *state->status && !state->running && !state->restarting;
 	int64_t now = clock_mono_ms();
 
-	if (f->was_ready || f->failed || f->ready_by_ms < 0 || f->d->drain.over || deploy_lock_is_others(&f->d->deploying))
+	if (f->was_ready || f->failed || f->ready_by_ms < 0 || f->d->drain.over ||
+	    deploy_lock_is_others(&f->d->deploying))
 		return false;
 	if (over)
 		err_set(why, ERR_FAILED, "%s ended before it was ready: exit code %d%s", f->d->name, state->exit_code,
@@ -252,7 +255,8 @@ static bool redeploy_is_over(struct follow *f, struct err *why)
 		log_notice("these options were not carried out; %s serves on as it was made", d->name);
 		return false;
 	}
-	err_set(why, ERR_FAILED, "these options were not carried out, and %s is not ready as it was made: %s", d->name, f->reason);
+	err_set(why, ERR_FAILED, "these options were not carried out, and %s is not ready as it was made: %s", d->name,
+		f->reason);
 	return true;
 }
 
@@ -275,7 +279,8 @@ static int follow_until(struct follow *f, int64_t give_up_ms, enum follow_end *e
 		if (follow_settle(f, err) < 0 || mind_route(f, &state, err) < 0 || follow_duty(f, &state, err) < 0)
 			return -1;
 		tell_state(f);
-		if (redeploy_is_over(f, why) || hopeless(f, &state, why) || (f->failed && give_up_ms >= 0 && started >= give_up_ms)) {
+		if (redeploy_is_over(f, why) || hopeless(f, &state, why) ||
+		    (f->failed && give_up_ms >= 0 && started >= give_up_ms)) {
 			*end = FOLLOW_NOT_READY;
 			return 0;
 		}

@@ -140,8 +140,8 @@ int generation_candidate(struct deployment *d, const struct acquired *image, boo
 }
 
 /*
- * Docker renames a container in the network's books too, which fails ("sandbox … not found", 26.1) while a container that
- * crashes is between two lives.
+ * Docker renames a container in the network's books too, which fails ("sandbox … not found", 26.1) while a container
+ * that crashes is between two lives.
  */
 int generation_rename(struct deployment *d, const char *from, const char *to, struct err *err)
 {

@@ -16,8 +16,9 @@ enum generation_found {
 
 /*
  * Looks, and first mends what a death left, finishing or undoing it: one NAME, no NAME-next, and NAME's restart policy
- * as asked. d->prev_runs: NAME-prev has not been drained and stopped yet. ERR_CONFLICT when NAME is a stranger's container, which is never touched.
- * For this and all that changes containers the caller holds the service's deploy_lock.
+ * as asked. d->prev_runs: NAME-prev has not been drained and stopped yet. ERR_CONFLICT when NAME is a stranger's
+ * container, which is never touched. For this and all that changes containers the caller holds the service's
+ * deploy_lock.
  */
 int generation_find(struct deployment *d, enum generation_found *found, struct container_state *state,
 		    struct err *err) MUST_CHECK;
@@ -28,7 +29,10 @@ bool generation_is_same(const struct deployment *d, const struct container_state
 /* Drains and stops NAME-prev where generation_find() has seen it run. As long as --drain-timeout. */
 int generation_end_prev(struct deployment *d, struct err *err) MUST_CHECK;
 
-/* Starts NAME, once generation_end_prev() has made room. One that the engine cannot start any more is removed, for find() to see: retryable. */
+/*
+ * Starts NAME, once generation_end_prev() has made room. One that the engine cannot start any more is removed,
+ * for find() to see: retryable.
+ */
 int generation_start(struct deployment *d, struct err *err) MUST_CHECK;
 
 /* Makes and starts NAME from the image, where there is none. */
@@ -55,7 +59,9 @@ int generation_set_restart(struct deployment *d, const struct container_state *s
 /* It does not serve any more, and nothing but berth is to start it. */
 int generation_retire(struct deployment *d, const char *name, struct err *err) MUST_CHECK;
 
-/* What asks whether this container is ready: --probe, its label (the other way round with own_first), or the default. */
+/*
+ * What asks whether this container is ready: --probe, its label (the other way round with own_first), or the default.
+ */
 int generation_probe(struct deployment *d, const struct container_state *state, bool own_first, struct probe *out,
 		     struct err *err) MUST_CHECK;
 

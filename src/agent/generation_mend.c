@@ -46,9 +46,9 @@ static bool has_own_policy(const struct container_state *s)
 }
 
 /*
- * A candidate has never had its own restart policy; what served before has. Where the policy says nothing, on Podman, which
- * cannot change it, and with `--restart no`, NAME was started before its candidate, and after what it takes the place of
- * in a rollback.
+ * A candidate has never had its own restart policy; what served before has. Where the policy says nothing, on Podman,
+ * which cannot change it, and with `--restart no`, NAME was started before its candidate, and after what it takes the
+ * place of in a rollback.
  */
 static bool served_before(const struct deployment *d, const struct trio *t)
 {

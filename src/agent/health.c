@@ -90,7 +90,8 @@ static int listen_on(const struct sockaddr_storage *addr, const char *text)
 		return -1;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
 	    (v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only) < 0) ||
-	    bind(fd, (const struct sockaddr *)addr, v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) < 0 ||
+	    bind(fd, (const struct sockaddr *)addr,
+		 v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) < 0 ||
 	    listen(fd, SOMAXCONN) < 0) {
 		closep(&fd);
 		return -1;
@@ -168,7 +169,10 @@ static void shut_oldest(struct health *h)
 		}
 }
 
-/* Descriptors are spent, perhaps by the rest of berth: ours go to the newest, and the waiting ones are not polled hotly. */
+/*
+ * Descriptors are spent, perhaps by the rest of berth: ours go to the newest,
+ * and the waiting ones are not polled hotly.
+ */
 static void on_accept_failed(struct health *h, int errnum)
 {
 	if (errnum != EMFILE && errnum != ENFILE && errnum != ENOBUFS && errnum != ENOMEM)
@@ -257,8 +261,8 @@ static void ignore_log(void *cls, const char *fmt, va_list args)
 static int start_daemon(struct health *h, const struct board *board, struct err *err)
 {
 	h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-				     health_answer, (void *)(uintptr_t)board, MHD_OPTION_EXTERNAL_LOGGER, ignore_log, NULL,
-				     MHD_OPTION_CONNECTION_LIMIT, (unsigned int)DAEMON_CONNECTIONS_MAX,
+				     health_answer, (void *)(uintptr_t)board, MHD_OPTION_EXTERNAL_LOGGER, ignore_log,
+				     NULL, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)DAEMON_CONNECTIONS_MAX,
 				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEALTH_CONNECTION_MEMORY_BYTES,
 				     MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)(HEALTH_LIFE_MS / 1000),
 				     /* "Strict" would refuse requests without Host, with a broken answer (0.9.75). */

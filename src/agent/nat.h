@@ -27,7 +27,8 @@ struct nat_rule {
 /* What shall be. Without rules: no chain. */
 struct nat_plan {
 	char chain[NAT_CHAIN_SIZE];
-	char bridge[NAT_INTERFACE_SIZE]; /* the container's; what comes from it or another of Docker's is not rewritten */
+	/* the container's; what comes from it or another of Docker's is not rewritten */
+	char bridge[NAT_INTERFACE_SIZE];
 	char to[16];                     /* the container's address */
 	struct nat_rule *rules;          /* borrowed */
 	size_t n;

@@ -17,7 +17,8 @@ static const char *command_word(unsigned int command)
 		unsigned int bit;
 		const char *word;
 	} words[] = {
-		{ CMD_UP, " up" },	   { CMD_DEPLOY, " deploy" }, { CMD_ROLLBACK, " rollback" }, { CMD_DOWN, " down" },
+		{ CMD_UP, " up" },	   { CMD_DEPLOY, " deploy" }, { CMD_ROLLBACK, " rollback" },
+		{ CMD_DOWN, " down" },
 		{ CMD_PULL, " pull" }, { CMD_STATUS, " status" }, { CMD_METADATA, " metadata" },
 	};
 

@@ -141,9 +141,9 @@ struct options {
 /*
  * Reads argv (behind the command's name), then the environment, then the file
  * (--config, BERTH_CONFIG or OPTIONS_CONFIG_PATH; only a named file must exist; with --help neither is read).
- * Flags are whole names ("--flag value", "--flag=value"), a flag of type OPTION_FLAG takes "=false" too; empty values are
- * refused, except of --entrypoint. In the file the last line of a key wins, and an empty value is none. Its keys that are
- * not BERTH_* go into the environment, where that says nothing (AWS_REGION, HTTPS_PROXY …).
+ * Flags are whole names ("--flag value", "--flag=value"), a flag of type OPTION_FLAG takes "=false" too; empty values
+ * are refused, except of --entrypoint. In the file the last line of a key wins, and an empty value is none. Its keys
+ * that are not BERTH_* go into the environment, where that says nothing (AWS_REGION, HTTPS_PROXY …).
  * ERR_USAGE for flags, ERR_CONFIG for variables and the file; messages name the flag, variable or line.
  * The arguments that are no flags go to positional (the first is IMAGE for up, deploy and pull); those behind "--" are
  * the container's command for up and deploy.
@@ -166,8 +166,9 @@ bool opt_given(const struct options *o, enum option_id id); /* not from the defa
 int opt_wrap(const struct options *o, enum option_id id, struct err *err);
 
 /*
- * Docker's rule (RestrictedNamePattern: at least two of letters, digits, '_', '.', '-', the first a letter or digit), and at
- * most CONTAINER_NAME_MAX bytes. ERR_USAGE. Also what keeps the files in RUN_DIR, named for the container, there.
+ * Docker's rule (RestrictedNamePattern: at least two of letters, digits, '_', '.', '-', the first a letter or digit),
+ * and at most CONTAINER_NAME_MAX bytes. ERR_USAGE. Also what keeps the files in RUN_DIR, named for the container,
+ * there.
  */
 #define CONTAINER_NAME_MAX 200 /* NAME-prev, and NAME.json with a random suffix, are file names too */
 int container_name_check(const char *name, struct err *err) MUST_CHECK;

@@ -68,8 +68,8 @@ const struct option_row option_table[OPT__COUNT] = {
 		"where /healthz, /livez and /metrics answer", CMD_UP, OPTION_STRING, 0 },
 	[OPT_PROBE] = { "probe", "BERTH_PROBE", "SPEC", NULL, NULL,
 		"readiness: http://:PORT/PATH, tcp://:PORT (container ports), docker (the image's HEALTHCHECK) "
-		"or none: it has run for a second (default: docker if the image has one, else tcp on the first published port, else none)",
-		CHANGES, OPTION_STRING, 0 },
+		"or none: it has run for a second (default: docker if the image has one, else tcp on the first "
+		"published port, else none)", CHANGES, OPTION_STRING, 0 },
 	[OPT_PULL] = { "pull", "BERTH_PULL", "WHEN", "newer", "newer|missing|always|never",
 		"when a container must be made: newer asks the registry and pulls if the digest differs, "
 		"missing asks only when the image is not here", CMD_UP, OPTION_CHOICE, 0 },
@@ -77,7 +77,8 @@ const struct option_row option_table[OPT__COUNT] = {
 		"on a permanent failure: exit after /healthz has said so for 60 s, or stay and keep saying it",
 		CMD_UP, OPTION_CHOICE, 0 },
 	[OPT_READY_TIMEOUT] = { "ready-timeout", "BERTH_READY_TIMEOUT", "TIME", "120s", NULL,
-		"how long the app may take from container start to its first good probe", CHANGES, OPTION_DURATION, 0, 1 },
+		"how long the app may take from container start to its first good probe", CHANGES, OPTION_DURATION,
+		0, 1 },
 	[OPT_PROBE_INTERVAL] = { "probe-interval", "BERTH_PROBE_INTERVAL", "TIME", "1s", NULL,
 		"time between probes", CHANGES, OPTION_DURATION, 0, 100 },
 	[OPT_PROBE_TIMEOUT] = { "probe-timeout", "BERTH_PROBE_TIMEOUT", "TIME", "2s", NULL,
@@ -90,20 +91,21 @@ const struct option_row option_table[OPT__COUNT] = {
 		"how long a container that is to stop, or that drains, keeps its connections at most",
 		CHANGES | CMD_DOWN, OPTION_DURATION, 0 },
 	[OPT_STOP_ON_EXIT] = { "stop-on-exit", "BERTH_STOP_ON_EXIT", NULL, NULL, NULL,
-		"on SIGTERM drain and stop the container too; also at the end of a drain that a signal or the instance's metadata has begun "
-		"(default: leave it running)", CMD_UP, OPTION_FLAG, 0 },
+		"on SIGTERM drain and stop the container too; also at the end of a drain that a signal or the "
+		"instance's metadata has begun (default: leave it running)", CMD_UP, OPTION_FLAG, 0 },
 	[OPT_STRATEGY] = { "strategy", "BERTH_STRATEGY", "HOW", NULL, "blue-green|recreate",
-		"blue-green: the new container runs beside the old one until it is ready, and then gets the clients; recreate: "
-		"the old one stops first (default: blue-green where two can run: bridge network, a published TCP port, no writable "
-		"volume, no GPUs)", RUN, OPTION_CHOICE, 0 },
+		"blue-green: the new container runs beside the old one until it is ready, and then gets the clients; "
+		"recreate: the old one stops first (default: blue-green where two can run: bridge network, a published "
+		"TCP port, no writable volume, no GPUs)", RUN, OPTION_CHOICE, 0 },
 	[OPT_FORCE] = { "force", NULL, NULL, NULL, NULL,
-		"deploy also what is current, what has failed before, or what publishes none of its ports", CMD_DEPLOY, OPTION_FLAG, 0 },
+		"deploy also what is current, what has failed before, or what publishes none of its ports",
+		CMD_DEPLOY, OPTION_FLAG, 0 },
 	[OPT_NO_WAIT] = { "no-wait", NULL, NULL, NULL, NULL,
 		"when another berth is at work on the service: say who, and fail", CMD_DEPLOY | CMD_ROLLBACK | CMD_DOWN,
 		OPTION_FLAG, 0 },
 	[OPT_KEEP] = { "keep", "BERTH_KEEP", "N", "2", NULL,
-		"images of the repository that stay after a deployment, those in use counted; only what berth brought is "
-		"ever removed", RUN, OPTION_COUNT, 0 },
+		"images of the repository that stay after a deployment, those in use counted; only what berth brought "
+		"is ever removed", RUN, OPTION_COUNT, 0 },
 	[OPT_PURGE] = { "purge", NULL, NULL, NULL, NULL,
 		"also remove the images that berth brought for it, and its history", CMD_DOWN, OPTION_FLAG, 0 },
 	[OPT_REGISTRY_USER] = { "registry-user", "BERTH_REGISTRY_USER", "USER", NULL, NULL,
@@ -120,12 +122,12 @@ const struct option_row option_table[OPT__COUNT] = {
 		PULLS, OPTION_STRING, 0 },
 	[OPT_BACKFILL] = { "backfill", "BERTH_BACKFILL", "WHEN", "auto", "auto|after|tee|no",
 		"with the containerd store: when the compressed layers, which docker save and push need, get there: "
-		"fetched again after the image can run, written as they arrive (slower to start), never, or whichever of "
-		"the first two is over sooner for who waits",
+		"fetched again after the image can run, written as they arrive (slower to start), never, or whichever "
+		"of the first two is over sooner for who waits",
 		PULLS, OPTION_CHOICE, 0 },
 	[OPT_FAST_LOAD] = { "fast-load", "BERTH_FAST_LOAD", NULL, NULL, NULL,
-		"with the classic store of a Docker on this machine: let it register layers as they arrive, in a way that Docker "
-		"does not document; where that does not work, the documented way", PULLS, OPTION_FLAG, 0 },
+		"with the classic store of a Docker on this machine: let it register layers as they arrive, in a way "
+		"that Docker does not document; where that does not work, the documented way", PULLS, OPTION_FLAG, 0 },
 	[OPT_STATE_DIR] = { "state-dir", "BERTH_STATE_DIR", "DIR", "/var/lib/berth", NULL,
 		"directory of state.json", ENGINE, OPTION_STRING, 0 },
 	[OPT_RUN_DIR] = { "run-dir", "BERTH_RUN_DIR", "DIR", "/run/berth", NULL,

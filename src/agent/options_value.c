@@ -71,7 +71,8 @@ int container_name_check(const char *name, struct err *err)
 	size_t len = strlen(name);
 
 	if (len < 2 || strspn(name, letters) != len || strchr("_.-", *name))
-		return err_set(err, ERR_USAGE, "'%.100s' is not a container name: two or more of letters, digits, '_', '.' and '-', "
+		return err_set(err, ERR_USAGE,
+			       "'%.100s' is not a container name: two or more of letters, digits, '_', '.' and '-', "
 			       "the first a letter or digit", name);
 	if (len > CONTAINER_NAME_MAX)
 		return err_set(err, ERR_USAGE, "'%.100s...' is longer than %d", name, CONTAINER_NAME_MAX);

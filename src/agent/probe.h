@@ -26,7 +26,8 @@ void probe_clear(struct probe *p); /* for CLEANUP() */
  * What to ask when nobody said: `docker` if the container has a HEALTHCHECK, else tcp on the first
  * published TCP port, else none. inspect is the container's.
  */
-int probe_default(const struct json *inspect, const struct strv *publish, struct probe *out, struct err *err) MUST_CHECK;
+int probe_default(const struct json *inspect, const struct strv *publish, struct probe *out,
+		  struct err *err) MUST_CHECK;
 
 /* "http://:3000/path", for people; caller frees. */
 char *probe_text(const struct probe *p);

@@ -181,7 +181,8 @@ static int move_layers(struct pull_job *j, struct pulled *out, struct err *err)
 	struct transfer_result result;
 
 	while (attempt(j, out, &result, err) < 0) {
-		if (result.trouble == TRANSFER_ENGINE_HANGS && docker_info(j->context->docker)->store != DOCKER_STORE_PODMAN) {
+		if (result.trouble == TRANSFER_ENGINE_HANGS &&
+		    docker_info(j->context->docker)->store != DOCKER_STORE_PODMAN) {
 			struct err why = *err;
 			return by_daemon(j, out, &why, err);
 		}
@@ -220,8 +221,8 @@ static int run(struct pull_job *j, int64_t deadline_ms, struct pulled *out, stru
 	phase(j, "resolve");
 	if (resolve(j, deadline_ms, err) < 0) {
 		if (err->kind == ERR_NETWORK || err->kind == ERR_TIMEOUT)
-			err_hint(err, "does this instance reach it? DNS, security group, route (NAT gateway or VPC endpoints), "
-				      "HTTPS_PROXY");
+			err_hint(err, "does this instance reach it? DNS, security group, route (NAT gateway or VPC "
+				      "endpoints), HTTPS_PROXY");
 		return err_wrap(err, "resolve %s", reference_name(j->ref));
 	}
 	pull_describe(j);

@@ -49,7 +49,8 @@ static void find_auth(const struct pull_daemon *what, struct secret *out)
 			    streq(what->ref->host, DOCKER_HUB) ? DOCKER_HUB_SERVER : what->ref->host, out);
 }
 
-static int start(const struct pull_daemon *what, struct daemon_pull_request *req, struct daemon_pull **out, struct err *err)
+static int start(const struct pull_daemon *what, struct daemon_pull_request *req, struct daemon_pull **out,
+		 struct err *err)
 {
 	CLEANUP(secret_clear) struct secret auth = { 0 };
 	CLEANUP(freep) char *repository = xasprintf("%s/%s", what->ref->host, what->ref->repository);
@@ -71,12 +72,14 @@ static int start(const struct pull_daemon *what, struct daemon_pull_request *req
 static int check(const struct pull_daemon *what, struct err *err)
 {
 	CLEANUP(image_state_clear) struct image_state state = { 0 };
-	CLEANUP(freep) char *name = xasprintf("%s/%s@%s", what->ref->host, what->ref->repository, what->image->top.digest);
+	CLEANUP(freep)
+	char *name = xasprintf("%s/%s@%s", what->ref->host, what->ref->repository, what->image->top.digest);
 
 	if (image_inspect(what->context->docker, name, &state, err) < 0)
 		return -1;
 	if (!streq(state.id, what->image_id))
-		return err_set(err, ERR_REFUSED, "%s is image %s in Docker, expected %s", name, state.id, what->image_id);
+		return err_set(err, ERR_REFUSED, "%s is image %s in Docker, expected %s", name, state.id,
+			       what->image_id);
 	return what->image->name ? image_tag(what->context->docker, state.id, what->image->full_name, err) : 0;
 }
 

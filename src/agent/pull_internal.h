@@ -42,8 +42,12 @@ void pull_job_free(struct pull_job *j);
 /* The job for the engine's own pull; borrows the job and image_id. */
 struct pull_daemon pull_to_daemon(const struct pull_job *j, const char *image_id);
 
-/* Takes the job where the engine has layers unpacked, but not as they came, or lacks the digest. 0 with *out NULL: it lacks nothing. */
-int pull_rest_find(struct pull_job **job, const struct pulled *pulled, struct pull_rest **out, struct err *err) MUST_CHECK;
+/*
+ * Takes the job where the engine has layers unpacked, but not as they came, or lacks the digest.
+ * 0 with *out NULL: it lacks nothing.
+ */
+int pull_rest_find(struct pull_job **job, const struct pulled *pulled, struct pull_rest **out,
+		   struct err *err) MUST_CHECK;
 /* Does it at once, as fast as it goes; *out gets bytes and time. */
 int pull_rest_do(struct pull_rest *r, struct progress *progress, struct pulled *out, struct err *err) MUST_CHECK;
 

@@ -1,4 +1,7 @@
-/* What is left for later: the blobs of layers that the engine got unpacked (--backfill), or the digest that the image came by. */
+/*
+ * What is left for later: the blobs of layers that the engine got unpacked (--backfill),
+ * or the digest that the image came by.
+ */
 #include "agent/pull_internal.h"
 
 #include "agent/backfill.h"
@@ -113,7 +116,8 @@ bool pull_rest_settled(const struct pull_rest *r)
 {
 	struct err ignored;
 
-	return r->given_up || (r->backfill && backfill_settled(r->backfill)) || (r->naming && daemon_pull_ended(r->naming, &ignored));
+	return r->given_up || (r->backfill && backfill_settled(r->backfill)) ||
+	       (r->naming && daemon_pull_ended(r->naming, &ignored));
 }
 
 int pull_rest_finish(struct pull_rest *r, int64_t *bytes, struct err *err)

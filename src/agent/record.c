@@ -218,7 +218,8 @@ struct json *record_last_deployment(const char *state_dir, const char *name, boo
 static bool is_about(const struct json *row, const char *digest_key, const char *digest, const char *config_key,
 		     const char *config)
 {
-	return streq(json_string(json_get(row, digest_key)), digest) && streq(json_string(json_get(row, config_key)), config);
+	return streq(json_string(json_get(row, digest_key)), digest) &&
+	       streq(json_string(json_get(row, config_key)), config);
 }
 
 struct json *record_objection(const char *state_dir, const char *name, const char *digest, const char *config)

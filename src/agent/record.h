@@ -47,8 +47,8 @@ struct json *record_last_deployment(const char *state_dir, const char *name, boo
 
 /*
  * Did the last attempt at exactly this (digest and configuration) fail, or has somebody rolled back from it since? Then
- * that row, the caller's, without "failure" if it is a rollback; else NULL. An unknown digest ("") never did, and passing
- * failures say nothing.
+ * that row, the caller's, without "failure" if it is a rollback; else NULL. An unknown digest ("") never did, and
+ * passing failures say nothing.
  */
 struct json *record_objection(const char *state_dir, const char *name, const char *digest, const char *config);
 

@@ -38,7 +38,8 @@ struct redeploy {
 /*
  * Starts the child; one that runs, or is to run again, will do: whatever it is for, it mends first.
  */
-int redeploy_start(struct redeploy *r, struct loop *loop, const char *argv0, char **arguments, struct err *err) MUST_CHECK;
+int redeploy_start(struct redeploy *r, struct loop *loop, const char *argv0, char **arguments,
+		   struct err *err) MUST_CHECK;
 
 /*
  * How it stands; DONE and FAILED once, NONE after that. A temporary failure (exit code 75, or a

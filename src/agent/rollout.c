@@ -114,7 +114,8 @@ static int refuse_known_failure(struct rollout *r, struct err *err)
 	r->refused = true;
 	const char *failure = json_string(json_get(row, "failure")), *at = json_string(json_get(row, "at"));
 	if (failure)
-		err_set(err, ERR_FAILED, "this image (%.19s) failed on %s: %s", r->out->digest, at ?: "an earlier day", failure);
+		err_set(err, ERR_FAILED, "this image (%.19s) failed on %s: %s", r->out->digest, at ?: "an earlier day",
+			failure);
 	else
 		err_set(err, ERR_FAILED, "this image (%.19s) was rolled back from on %s", r->out->digest,
 			at ?: "an earlier day");
@@ -137,13 +138,14 @@ static int acquire(struct rollout *r, struct acquired *image, struct err *err)
 	char line[ERR_LINE_MAX];
 
 	for (unsigned int failures = 1;; failures++) {
-		if ((r->req->unattended ? acquire_image : acquire_newest)(d->context, &d->ref, d->progress, &hooks, image,
-									  err) == 0)
+		if ((r->req->unattended ? acquire_image : acquire_newest)(d->context, &d->ref, d->progress, &hooks,
+									  image, err) == 0)
 			break;
 		if (!err->retryable || err->waited_out || failures == ROLLOUT_PULL_ATTEMPTS)
 			return -1;
 		log_warning("%s; trying again", err_line(err, line, sizeof line));
-		if (loop_sleep(d->context->loop, net_retry_delay_ms(failures, err), err) < 0 || await_docker(d, err) < 0)
+		if (loop_sleep(d->context->loop, net_retry_delay_ms(failures, err), err) < 0 ||
+		    await_docker(d, err) < 0)
 			return -1;
 	}
 	err_clear(err);
@@ -268,8 +270,8 @@ static int deploy(struct rollout *r, struct err *err)
 static void warn_of_loneliness(const struct rollout *r)
 {
 	if (!r->req->unattended && route_is_unminded(r->d))
-		log_warning("no `berth up` runs: %s does not serve this host and IPv6, nor anybody after a reboot without one",
-			    r->d->name);
+		log_warning("no `berth up` runs: %s does not serve this host and IPv6, nor anybody after a reboot "
+			    "without one", r->d->name);
 }
 
 int rollout_deploy(struct deployment *d, const struct rollout_request *req, struct rollout_result *out,

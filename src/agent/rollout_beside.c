@@ -87,18 +87,20 @@ static int await_listener(struct rollout *r, struct err *err)
 
 	for (;;) {
 		CLEANUP(switch_state_clear) struct switch_state s = { 0 };
-		if (switch_list(d->context->loop, opt_str(d->context->options, OPT_RUN_DIR), d->name, false, &s, err) < 0)
+		if (switch_list(d->context->loop, opt_str(d->context->options, OPT_RUN_DIR), d->name, false, &s,
+				err) < 0)
 			return -1;
 		if (!s.listening)
 			return 0; /* which is said at the end */
 		if (route_is_open(&r->new)) {
 			r->out->gap_ms = clock_mono_ms() - r->stopped_ms;
-			log_notice("%.1f s without service for clients on this host and by IPv6: Docker's own ports had to go "
-				   "first, this once", (double)r->out->gap_ms / 1e3);
+			log_notice("%.1f s without service for clients on this host and by IPv6: Docker's own ports "
+				   "had to go first, this once", (double)r->out->gap_ms / 1e3);
 			return 0;
 		}
 		if (clock_mono_ms() >= deadline_ms)
-			return err_set(err, ERR_FAILED, "%s", *s.listen_problem ? s.listen_problem : "the listener is late");
+			return err_set(err, ERR_FAILED, "%s",
+				       *s.listen_problem ? s.listen_problem : "the listener is late");
 		if (loop_sleep(d->context->loop, LISTENER_STEP_MS, err) < 0)
 			return -1;
 	}

@@ -30,7 +30,8 @@ static bool only_own_ports(const struct deployment *d, const struct json *body)
 {
 	size_t bound = 0, asked = 0;
 
-	for (const struct json *v = json_first(json_get(json_get(body, "HostConfig"), "PortBindings")); v; v = json_next(v))
+	for (const struct json *v = json_first(json_get(json_get(body, "HostConfig"), "PortBindings")); v;
+	     v = json_next(v))
 		bound += json_count(v);
 	for (size_t i = 0; i < d->spec.publish.n; i++) {
 		CLEANUP(freep) struct published_port *ports = NULL;
@@ -58,7 +59,8 @@ static int refuse_lost_ports(const struct rollout *r, const struct json *body, s
 	if (!lost)
 		return 0;
 	err_set(err, ERR_USAGE, "%s publishes port %u, and these options no port of its", r->d->name, lost);
-	return err_hint(err, "give -p as when it was made, or put it into " OPTIONS_CONFIG_PATH "; --force goes without");
+	return err_hint(err,
+			"give -p as when it was made, or put it into " OPTIONS_CONFIG_PATH "; --force goes without");
 }
 
 int rollout_choose(struct rollout *r, struct err *err)

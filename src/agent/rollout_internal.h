@@ -33,14 +33,17 @@ struct rollout {
 /* The candidate is there, not started: starts it, probes it, and makes it NAME, or undoes all. */
 int rollout_carry_out(struct rollout *r, struct err *err) MUST_CHECK;
 
-/* blue-green: both run; the switch moves to the candidate once it has passed its probe, then the old one drains and stops. */
+/*
+ * blue-green: both run; the switch moves to the candidate once it has passed its probe,
+ * then the old one drains and stops.
+ */
 int rollout_beside(struct rollout *r, struct err *err) MUST_CHECK;
 
 /* What rollout_carry_out() and rollout_beside() share. */
 int rollout_promote(struct rollout *r, struct err *err) MUST_CHECK;
 /*
- * Returns -1 with what it was about, as a failure for good; 0 if the names had moved too far: then the candidate is NAME
- * and serves, and what was NAME has ended.
+ * Returns -1 with what it was about, as a failure for good; 0 if the names had moved too far: then the candidate is
+ * NAME and serves, and what was NAME has ended.
  */
 int rollout_undo(struct rollout *r, bool at_fault, const struct err *why, struct err *err) MUST_CHECK;
 

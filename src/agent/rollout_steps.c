@@ -72,8 +72,9 @@ static int clear_away(struct rollout *r, struct err *err)
 		char id[65];
 		if (name_id(r, id, err) < 0)
 			return -1;
+		/* The names have moved, or were moving: then the new one serves, and they follow it. */
 		if (!*id || streq(id, r->new.id))
-			return 0; /* the names have moved, or were moving: then the new one serves, and they follow it */
+			return 0;
 		if (r->moved && route_settle(r->d, err) < 0)
 			return -1;
 	}

@@ -17,8 +17,8 @@ bool route_is_switched(const struct container_state *s);
 void route_problem(struct deployment *d, char out[256]);
 
 /*
- * A TCP port of this host that the container publishes, where the create body publishes none of them; else 0. Ports that
- * Docker chooses do not count.
+ * A TCP port of this host that the container publishes, where the create body publishes none of them; else 0. Ports
+ * that Docker chooses do not count.
  */
 uint16_t route_lost_port(const struct container_state *s, const struct json *body);
 
@@ -42,8 +42,8 @@ bool route_is_unminded(struct deployment *d);
 bool route_is_open(const struct container_state *s);
 
 /*
- * How many connections the container has: see switch_connections(). 1 where they cannot be counted (no address of its own,
- * a conntrack that cannot be read), which is warned of unless *told, and then *told is true.
+ * How many connections the container has: see switch_connections(). 1 where they cannot be counted (no address of its
+ * own, a conntrack that cannot be read), which is warned of unless *told, and then *told is true.
  */
 size_t route_connections(struct deployment *d, const struct container_state *s, bool *told);
 
@@ -59,7 +59,10 @@ int route_drain_within(struct deployment *d, const struct container_state *old, 
 /* NAME serves: leads to it what does not lead there. And every SWITCH_CHECK_MS what strangers have changed, logged. */
 int route_settle(struct deployment *d, struct err *err) MUST_CHECK;
 int route_check(struct deployment *d, struct err *err) MUST_CHECK;
-/* It runs, and is reached through a switch of which nothing is written, or what is no record: for generation_find() to mend. */
+/*
+ * It runs, and is reached through a switch of which nothing is written, or what is no record:
+ * for generation_find() to mend.
+ */
 bool route_is_lost(struct deployment *d, const struct container_state *s);
 
 #endif

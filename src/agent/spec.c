@@ -30,7 +30,9 @@ static const struct {
 	{ OPT_CONTAINER_JSON, offsetof(struct container_spec, container_json) },
 };
 
-/* The option that a message is about, by the flag it begins with: container_body() does not know variables and files. */
+/*
+ * The option that a message is about, by the flag it begins with: container_body() does not know variables and files.
+ */
 static int name_source(const struct options *o, struct err *err)
 {
 	for (size_t i = 0; i < OPT__COUNT; i++) {

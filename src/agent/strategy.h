@@ -18,9 +18,9 @@ struct strategy_facts {
 #define STRATEGY_REASON_SIZE 320
 
 /*
- * blue-green, unless that cannot be (host network, no published TCP port …), must not be unless it is asked for (a writable
- * volume: two containers on one database; GPUs), or recreate was asked for. *out, and why in one line: "" for blue-green.
- * ERR_USAGE: blue-green was asked for and cannot be.
+ * blue-green, unless that cannot be (host network, no published TCP port …), must not be unless it is asked for (a
+ * writable volume: two containers on one database; GPUs), or recreate was asked for. *out, and why in one line: "" for
+ * blue-green. ERR_USAGE: blue-green was asked for and cannot be.
  */
 int strategy_choose(const struct strategy_facts *f, enum strategy *out, char reason[STRATEGY_REASON_SIZE],
 		    struct err *err) MUST_CHECK;

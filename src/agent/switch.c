@@ -35,9 +35,11 @@ int switch_endpoints(const struct published_port *ports, size_t n, struct switch
 	for (size_t i = 0; i < n; i++) {
 		const struct published_port *p = &ports[i];
 		if (!streq(p->proto, "tcp") && !streq(p->proto, "udp"))
-			return err_set(err, ERR_CONFIG, "port %u/%s: the switch serves tcp and udp", p->container_port, p->proto);
+			return err_set(err, ERR_CONFIG, "port %u/%s: the switch serves tcp and udp", p->container_port,
+				       p->proto);
 		if (!p->host_port || p->host_port_end > p->host_port)
-			return err_set(err, ERR_CONFIG, "port %u: Docker is to choose its host port", p->container_port);
+			return err_set(err, ERR_CONFIG, "port %u: Docker is to choose its host port",
+				       p->container_port);
 		list[i] = (struct switch_endpoint){ .host_port = p->host_port,
 						    .container_port = p->container_port,
 						    .udp = streq(p->proto, "udp") };
@@ -186,7 +188,8 @@ static int check_arguments(const struct switch_endpoint *endpoints, size_t n, co
 		return err_set(err, ERR_FAILED, "container %.12s has no IPv4 address", target->container);
 	for (size_t i = 0; i < n && !*r->flavour; i++)
 		if (endpoints[i].udp)
-			return err_set(err, ERR_CONFIG, "UDP port %u: only iptables moves it, and Docker uses none here",
+			return err_set(err, ERR_CONFIG,
+				       "UDP port %u: only iptables moves it, and Docker uses none here",
 				       endpoints[i].host_port);
 	return 0;
 }

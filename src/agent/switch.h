@@ -91,17 +91,18 @@ typedef int switch_where_fn(void *arg, const char *container, char address[46], 
 /*
  * Compares with the record and mends: the recorded container is gone → its rules go and clients are refused; it has
  * another address → both ways follow; rules are missing or changed (iptables -F) → written again; a port that
- * was busy → tried. No record, or none that can be read: nothing to do here (route_is_lost()). *mended says what was done, NULL when nothing; static. Every
- * SWITCH_CHECK_MS, after a restart of the container or of dockerd, and first thing of whoever starts. Not from
- * callbacks.
+ * was busy → tried. No record, or none that can be read: nothing to do here (route_is_lost()). *mended says what was
+ * done, NULL when nothing; static. Every SWITCH_CHECK_MS, after a restart of the container or of dockerd, and first
+ * thing of whoever starts. Not from callbacks.
  */
 int switch_check(struct switch_table *t, switch_where_fn *where, void *arg, const char **mended,
 		 struct err *err) MUST_CHECK;
 
 /*
  * TCP connections to the container's published ports that are not over, from outside and through the listener: for the
- * drain. endpoints: as moved. rewritten: clients come by rules of iptables, so that only conntrack knows them, and one that
- * cannot be read is an error: ERR_NOT_FOUND (the kernel lists none), ERR_DENIED. Without, the sockets of this host are all.
+ * drain. endpoints: as moved. rewritten: clients come by rules of iptables, so that only conntrack knows them, and one
+ * that cannot be read is an error: ERR_NOT_FOUND (the kernel lists none), ERR_DENIED. Without, the sockets of this host
+ * are all.
  */
 int switch_connections(const struct switch_endpoint *endpoints, size_t n, const char *address, bool rewritten,
 		       size_t *out, struct err *err) MUST_CHECK;

@@ -46,7 +46,10 @@ ssize_t transfer_current_layer(const struct transfer *t);
 
 /* loop_wait() condition: layer t->landed is verified or left out, all are, or the transfer has failed. */
 bool transfer_can_land(void *arg);
-/* Gives a parallel store its layers in the order of the image, each when it is complete. 0 also when a round that failed ended it. */
+/*
+ * Gives a parallel store its layers in the order of the image, each when it is complete.
+ * 0 also when a round that failed ended it.
+ */
 int transfer_land(struct transfer *t, struct err *err) MUST_CHECK;
 
 /* Notes what the engine's refusal means for a second attempt. Returns -1. */

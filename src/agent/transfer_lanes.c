@@ -34,7 +34,8 @@ static int worker_failed(struct transfer *t, size_t i)
 {
 	t->choked = t->err.kind == ERR_REFUSED;
 	t->choked_at = i;
-	return err_wrap(&t->err, "layer %zu of %zu (%.19s)", i + 1, t->n, t->req->resolved->parsed.layers[i].digest.text);
+	return err_wrap(&t->err, "layer %zu of %zu (%.19s)", i + 1, t->n,
+			t->req->resolved->parsed.layers[i].digest.text);
 }
 
 static int feed_worker(struct transfer *t, size_t i, const char *bytes, size_t len)
@@ -72,14 +73,17 @@ static int feed_store(struct transfer *t, size_t i, const char *bytes, size_t le
 		return 0;
 	bytes += lane->store_took;
 	len -= lane->store_took;
-	ssize_t n = store->parallel ? store->keep(t->session, i, bytes, len, &t->err) : store->feed(t->session, bytes, len, &t->err);
+	ssize_t n = store->parallel ? store->keep(t->session, i, bytes, len, &t->err)
+				    : store->feed(t->session, bytes, len, &t->err);
 	if (n < 0)
 		return transfer_engine_failed(t, &t->err);
 	lane->store_took += (size_t)n;
 	return 0;
 }
 
-/* Gives the worker and, unless it gets inflated bytes, the store what they will take. 1: moved, 0: not now, -1: failed. */
+/*
+ * Gives the worker and, unless it gets inflated bytes, the store what they will take. 1: moved, 0: not now, -1: failed.
+ */
 static int move_bytes(struct transfer *t, size_t i)
 {
 	struct lane *lane = &t->lanes[i];

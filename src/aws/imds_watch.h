@@ -8,7 +8,8 @@
 #include "aws/imds.h"
 
 #define IMDS_WATCH_INTERVAL_MS 5000 /* as the EC2 user guide suggests for spot notices */
-#define IMDS_WATCH_OUTAGE_MAX_MS 60000 /* pauses grow to that while nobody answers: most likely this is no EC2 instance */
+/* Pauses grow to that while nobody answers: most likely this is no EC2 instance. */
+#define IMDS_WATCH_OUTAGE_MAX_MS 60000
 
 struct imds_watch;
 

@@ -26,8 +26,8 @@ static void print_text(const struct deployment *d, const struct rollout_result *
 	       *r->digest ? r->digest : "-");
 	if (r->current)
 		return;
-	printf("  before     %s\n  took       %.1f s (%s)\n", *r->previous ? r->previous : "-", (double)r->took_ms / 1e3,
-	       r->strategy);
+	printf("  before     %s\n  took       %.1f s (%s)\n", *r->previous ? r->previous : "-",
+	       (double)r->took_ms / 1e3, r->strategy);
 	if (r->gap_ms >= 0)
 		printf("  gap        %.1f s without service%s\n", (double)r->gap_ms / 1e3,
 		       streq(r->strategy, "blue-green") ? " for clients on this host and by IPv6" : "");
@@ -40,7 +40,8 @@ static void print_nothing(const struct deployment *d, const struct rollout_resul
 
 /* One way there and one back, otherwise alike. name: NULL where the image gives it. */
 static int roll_out(const struct options *o, const char *name, bool unattended,
-		    int (*go)(struct deployment *, const struct rollout_request *, struct rollout_result *, struct err *),
+		    int (*go)(struct deployment *, const struct rollout_request *, struct rollout_result *,
+			      struct err *),
 		    struct err *err)
 {
 	const struct rollout_request request = {

@@ -1,4 +1,6 @@
-/* The renderings of the commands' and options' tables beside `berth help`: berth(8) and the bash completion, on stdout. */
+/*
+ * The renderings of the commands' and options' tables beside `berth help`: berth(8) and the bash completion, on stdout.
+ */
 #ifndef BERTH_CMD_HELP_H
 #define BERTH_CMD_HELP_H
 

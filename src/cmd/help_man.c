@@ -81,7 +81,8 @@ static char *commands_of(const struct option_row *row, bool with_letter)
 
 	for (size_t i = 0; i < command_count; i++) {
 		const struct command *c = &command_table[i];
-		bool counts = with_letter ? option_by_letter(row->letter, c->bit) == row : (c->bit & row->commands) != 0;
+		bool counts = with_letter ? option_by_letter(row->letter, c->bit) == row
+					  : (c->bit & row->commands) != 0;
 		if (!counts)
 			continue;
 		char *more = xasprintf("%s%s%s", names, *names ? ", " : "", c->name);
@@ -127,8 +128,9 @@ static void put_options(void)
 static const struct {
 	const char *heading, *text;
 } files[] = {
-	{ OPTIONS_CONFIG_PATH, "KEY=value lines with the variables named above; the last line of a key wins. Other keys, such as "
-			       "AWS_REGION or HTTPS_PROXY, go into the environment where it does not have them." },
+	{ OPTIONS_CONFIG_PATH, "KEY=value lines with the variables named above; the last line of a key wins. Other "
+			       "keys, such as AWS_REGION or HTTPS_PROXY, go into the environment where it does not "
+			       "have them." },
 	{ "/root/.docker/config.json", "Registry logins, when no user and password are given." },
 }, endpoints[] = {
 	{ "/healthz", "200 when the app is ready, else 503; a small JSON body says why." },

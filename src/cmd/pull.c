@@ -91,7 +91,8 @@ static void print_text(const char *image, const struct pulled *p)
 		printf("  pulled  %zu of %zu layers, %s in %.1f s (%s%s)\n", p->n_fetched, p->n_layers,
 		       size_text(p->bytes, size), (double)p->took_ms / 1e3, p->store, p->was_fast ? ", fast" : "");
 	if (p->backfilled_bytes)
-		printf("  backfilled %s in %.1f s\n", size_text(p->backfilled_bytes, size), (double)p->backfill_ms / 1e3);
+		printf("  backfilled %s in %.1f s\n", size_text(p->backfilled_bytes, size),
+		       (double)p->backfill_ms / 1e3);
 }
 
 static int pull(struct pull_job *j, const struct options *o, struct err *err)

@@ -48,7 +48,8 @@ static struct json *status_from_labels(const struct container_state *c)
 static void set_origin(struct json *o, const struct json *history, const struct container_state *c)
 {
 	for (const struct json *row = json_first(history); row && c->label_digest; row = json_next(row)) {
-		if (json_string(json_get(row, "failure")) || !streq(json_string(json_get(row, "digest")), c->label_digest) ||
+		if (json_string(json_get(row, "failure")) ||
+		    !streq(json_string(json_get(row, "digest")), c->label_digest) ||
 		    !streq(json_string(json_get(row, "config")), c->label_config))
 			continue;
 		json_set_str(o, "deployed", json_string(json_get(row, "at")));
@@ -217,8 +218,8 @@ static char *sibling_text(const char *title, const struct json *v)
 {
 	CLEANUP(freep) char *origin = origin_text(v);
 
-	return v ? xasprintf("%-10s %s: %s, %s, generation %s%s\n", title, text_of(v, "container"), text_of(v, "digest"),
-			     text_of(v, "state"), text_of(v, "generation"), origin)
+	return v ? xasprintf("%-10s %s: %s, %s, generation %s%s\n", title, text_of(v, "container"),
+			     text_of(v, "digest"), text_of(v, "state"), text_of(v, "generation"), origin)
 		 : xstrdup("");
 }
 
@@ -251,8 +252,8 @@ static char *generations_text(const struct json *o)
 							  text_of(failed, "digest"), text_of(failed, "failure"))
 					      : NULL;
 
-	return xasprintf("%s%s%s%s%s%s%s", holder ? "at work    " : "", holder ?: "", holder ? "\n" : "", candidate, before,
-			 failure ?: "", history);
+	return xasprintf("%s%s%s%s%s%s%s", holder ? "at work    " : "", holder ?: "", holder ? "\n" : "", candidate,
+			 before, failure ?: "", history);
 }
 
 static char *as_text(const struct json *o)
@@ -267,8 +268,8 @@ static char *as_text(const struct json *o)
 	(void)!json_opt_int(docker, "restart_count", 0, INT32_MAX, &restarts, &ignored);
 	return xasprintf("status     %s%s%s\nphase      %s\nsince      %s\nimage      %s\ndigest     %s\n"
 			 "container  %s: %s, started %s, %lld restarts, generation %s%s\n%s%s",
-			 text_of(o, "status"), reason ? ": " : "", reason ?: "", text_of(o, "phase"), text_of(o, "since"),
-			 text_of(o, "image"), text_of(o, "digest"), text_of(o, "container"),
+			 text_of(o, "status"), reason ? ": " : "", reason ?: "", text_of(o, "phase"),
+			 text_of(o, "since"), text_of(o, "image"), text_of(o, "digest"), text_of(o, "container"),
 			 docker ? text_of(docker, "state") : text_of(o, "docker_error"),
 			 docker ? text_of(docker, "started") : "-", (long long)restarts,
 			 docker ? text_of(docker, "generation") : "-", origin, route, generations);
@@ -293,8 +294,8 @@ static int verdict(const struct json *status, struct err *err)
 
 	if (streq(word, "ready"))
 		return 0;
-	return err_set(err, ERR_FAILED, "%s is not ready: %s%s%s", text_of(status, "container"), word, reason ? ": " : "",
-		       reason ?: "");
+	return err_set(err, ERR_FAILED, "%s is not ready: %s%s%s", text_of(status, "container"), word,
+		       reason ? ": " : "", reason ?: "");
 }
 
 static int run(struct context *c, const char *name, struct err *err)

@@ -74,7 +74,8 @@ static int failed(const char *name, struct err *err)
 
 int containerd_ask(struct containerd *c, const struct containerd_request *req, struct grpc_call **out, struct err *err)
 {
-	const struct http_header metadata[] = { { "containerd-namespace", c->namespace }, { "containerd-lease", c->lease } };
+	const struct http_header metadata[] = { { "containerd-namespace", c->namespace },
+						{ "containerd-lease", c->lease } };
 	CLEANUP(freep) char *method = xasprintf("/containerd.services.%s", req->method);
 	const struct grpc_request call = {
 		.method = method,
@@ -89,7 +90,8 @@ int containerd_ask(struct containerd *c, const struct containerd_request *req, s
 		.event_arg = req->event_arg,
 	};
 
-	return grpc_start(c->grpc, &call, containerd_pack(req->message), out, err) < 0 ? failed(strrchr(method, '/') + 1, err) : 0;
+	return grpc_start(c->grpc, &call, containerd_pack(req->message), out, err) < 0 ?
+		       failed(strrchr(method, '/') + 1, err) : 0;
 }
 
 int containerd_hear(struct grpc_call *call, const ProtobufCMessageDescriptor *type, ProtobufCMessage **answer,
@@ -191,7 +193,8 @@ int containerd_introspect(struct containerd *c, struct err *err)
 
 	req.n_filters = 1;
 	req.filters = &filter;
-	if (containerd_call(c, &CALL("introspection.v1.Introspection/Plugins", req), &ctd__plugins_response__descriptor, &m, err) < 0)
+	if (containerd_call(c, &CALL("introspection.v1.Introspection/Plugins", req), &ctd__plugins_response__descriptor,
+			    &m, err) < 0)
 		return -1;
 	return containerd_note_plugins(c, (Ctd__PluginsResponse *)m, err);
 }
@@ -273,7 +276,8 @@ int containerd_lease_delete(struct containerd *c, const char *id, bool sync, int
 
 	req.id = (char *)id;
 	req.sync = sync;
-	const struct containerd_request call = { .method = LEASES "Delete", .message = &req.base, .timeout_ms = timeout_ms };
+	const struct containerd_request call = { .method = LEASES "Delete", .message = &req.base,
+						 .timeout_ms = timeout_ms };
 	if (containerd_call(c, &call, NULL, NULL, err) < 0 && err->kind != ERR_NOT_FOUND)
 		return -1;
 	err_clear(err);

@@ -20,7 +20,8 @@ struct grpc_call;
 typedef void containerd_event_fn(void *arg);
 
 /* No traffic yet. */
-struct containerd *containerd_new(struct http *http, const char *socket, const char *namespace, const char *snapshotter);
+struct containerd *containerd_new(struct http *http, const char *socket, const char *namespace,
+				  const char *snapshotter);
 void containerd_free(struct containerd *c); /* NULL is fine; what it made stays */
 
 /* What the snapshotter is; once, before the two below. ERR_CONFIG: there is no such snapshotter. */
@@ -54,7 +55,8 @@ int containerd_lease_list(struct containerd *c, const char *prefix, const char *
 			  struct containerd_leases *out, struct err *err) MUST_CHECK;
 void containerd_leases_free(struct containerd_leases *l);
 /* sync: what nothing else holds is gone on return. One that is not there is deleted. */
-int containerd_lease_delete(struct containerd *c, const char *id, bool sync, int64_t timeout_ms, struct err *err) MUST_CHECK;
+int containerd_lease_delete(struct containerd *c, const char *id, bool sync, int64_t timeout_ms,
+			    struct err *err) MUST_CHECK;
 /* Puts what exists under the current lease. */
 int containerd_lease_snapshot(struct containerd *c, const char *name, struct err *err) MUST_CHECK;
 int containerd_lease_contents(struct containerd *c, const char *const *digests, size_t n, struct err *err) MUST_CHECK;
@@ -72,18 +74,23 @@ void containerd_mount_clear(struct containerd_mount *m);
  */
 int containerd_prepare(struct containerd *c, const char *key, const char *parent, struct containerd_mount *out,
 		       struct err *err) MUST_CHECK;
-/* Its two halves: asks, without waiting (event, or NULL: the call has ended); hears the answer, and frees the call (else grpc_cancel()). */
-int containerd_prepare_ask(struct containerd *c, const char *key, const char *parent, containerd_event_fn *event, void *arg,
-			     struct grpc_call **out, struct err *err) MUST_CHECK;
+/*
+ * Its two halves: asks, without waiting (event, or NULL: the call has ended);
+ * hears the answer, and frees the call (else grpc_cancel()).
+ */
+int containerd_prepare_ask(struct containerd *c, const char *key, const char *parent, containerd_event_fn *event,
+			   void *arg, struct grpc_call **out, struct err *err) MUST_CHECK;
 int containerd_prepare_hear(struct grpc_call *call, struct containerd_mount *out, struct err *err) MUST_CHECK;
 /*
  * Makes it immutable, as name; upon parent where that is not NULL (containerd_rebases(), and it was
  * prepared upon nothing). Where name exists (somebody else made the same) that one comes under the
  * lease, and key is removed. ERR_NOT_FOUND: no such parent.
  */
-int containerd_commit(struct containerd *c, const char *key, const char *name, const char *parent, struct err *err) MUST_CHECK;
+int containerd_commit(struct containerd *c, const char *key, const char *name, const char *parent,
+		      struct err *err) MUST_CHECK;
 /* exists[i]: there is a snapshot names[i]; all are asked about at once. */
-int containerd_exist(struct containerd *c, const char *const *names, size_t n, bool *exists, struct err *err) MUST_CHECK;
+int containerd_exist(struct containerd *c, const char *const *names, size_t n, bool *exists,
+		     struct err *err) MUST_CHECK;
 /* How many files and directories containerd sees in an active snapshot, its root among them. */
 int containerd_inodes(struct containerd *c, const char *key, int64_t *inodes, struct err *err) MUST_CHECK;
 /* One that is not there is removed. */

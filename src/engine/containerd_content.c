@@ -53,7 +53,8 @@ int containerd_content_put(struct containerd *c, const char *digest, const void 
 	req.data.len = len;
 	req.n_labels = 1;
 	req.labels = &labels;
-	const struct containerd_request call = { .method = CONTENT "Write", .message = &req.base, .timeout_ms = CONTAINERD_TIMEOUT_MS, .streams = true };
+	const struct containerd_request call = { .method = CONTENT "Write", .message = &req.base,
+						 .timeout_ms = CONTAINERD_TIMEOUT_MS, .streams = true };
 	if (containerd_call(c, &call, NULL, NULL, err) == 0)
 		return 0;
 	if (err->kind != ERR_CONFLICT)

@@ -29,8 +29,12 @@ struct containerd_request {
 #define CALL(method_, request_) ((const struct containerd_request){ .method = (method_), .message = &(request_).base })
 
 /* Sends it, with the namespace and the current lease. */
-int containerd_ask(struct containerd *c, const struct containerd_request *req, struct grpc_call **out, struct err *err) MUST_CHECK;
-/* Waits for it, and frees it. *answer (may be NULL) is of that type, to be freed with protobuf_c_message_free_unpacked(). */
+int containerd_ask(struct containerd *c, const struct containerd_request *req, struct grpc_call **out,
+		   struct err *err) MUST_CHECK;
+/*
+ * Waits for it, and frees it. *answer (may be NULL) is of that type,
+ * to be freed with protobuf_c_message_free_unpacked().
+ */
 int containerd_hear(struct grpc_call *call, const ProtobufCMessageDescriptor *type, ProtobufCMessage **answer,
 		    struct err *err) MUST_CHECK;
 /* Both. */

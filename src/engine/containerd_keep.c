@@ -11,7 +11,8 @@ struct containerd_keeper {
 };
 
 /* has[i]: the blob of layer i is there, and will not go while the lease is. */
-static int hold(struct containerd *c, const struct store_image *image, size_t n, const bool *skip, bool *has, struct err *err)
+static int hold(struct containerd *c, const struct store_image *image, size_t n, const bool *skip, bool *has,
+		struct err *err)
 {
 	CLEANUP(freep) const char **digests = xcalloc(n + 1, sizeof *digests);
 	CLEANUP(freep) size_t *layers = xcalloc(n + 1, sizeof *layers);

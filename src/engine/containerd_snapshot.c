@@ -42,8 +42,8 @@ static int read_mount(const Ctd__PrepareSnapshotResponse *answer, struct contain
 	return 0;
 }
 
-int containerd_prepare_ask(struct containerd *c, const char *key, const char *parent, containerd_event_fn *event, void *arg,
-			     struct grpc_call **out, struct err *err)
+int containerd_prepare_ask(struct containerd *c, const char *key, const char *parent, containerd_event_fn *event,
+			   void *arg, struct grpc_call **out, struct err *err)
 {
 	Ctd__PrepareSnapshotRequest req = CTD__PREPARE_SNAPSHOT_REQUEST__INIT;
 	struct containerd_request call = CALL(SNAPSHOTS "Prepare", req);

@@ -2,7 +2,9 @@
 
 #include "engine/containerd_internal.h"
 
-/* Of the blob in one message: large enough for few messages, small beside the 96 MiB of a whole pull, for each layer. */
+/*
+ * Of the blob in one message: large enough for few messages, small beside the 96 MiB of a whole pull, for each layer.
+ */
 #define PIECE_BYTES (256 * KIB)
 /* No byte either way while there are bytes to send: containerd syncs a blob to disk before it answers. */
 #define STALL_MS (10 * 60 * 1000)
@@ -74,8 +76,8 @@ static int send_piece(struct containerd_writer *w, const void *bytes, size_t len
 	return containerd_ask(w->c, &call, &w->call, err);
 }
 
-struct containerd_writer *containerd_write_new(struct containerd *c, const char *ref, const char *digest, int64_t total_bytes,
-					       containerd_event_fn *event, void *arg)
+struct containerd_writer *containerd_write_new(struct containerd *c, const char *ref, const char *digest,
+					       int64_t total_bytes, containerd_event_fn *event, void *arg)
 {
 	struct containerd_writer *w = xcalloc(1, sizeof *w);
 

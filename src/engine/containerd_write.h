@@ -14,8 +14,8 @@ struct containerd_writer;
  * what was written of it until then. event: bytes will be taken again, or it ended. ref: names the
  * unfinished blob, one writer at a time.
  */
-struct containerd_writer *containerd_write_new(struct containerd *c, const char *ref, const char *digest, int64_t total_bytes,
-					       containerd_event_fn *event, void *arg);
+struct containerd_writer *containerd_write_new(struct containerd *c, const char *ref, const char *digest,
+					       int64_t total_bytes, containerd_event_fn *event, void *arg);
 /*
  * How many of the next bytes were taken (0: event will come), -1 when it ended badly. With the last
  * of total_bytes it commits, by itself. No more than total_bytes are to be offered.

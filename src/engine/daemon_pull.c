@@ -62,7 +62,8 @@ static void on_message(void *arg, const struct json *message)
 		if (p->req.only_name && words[k].step != DAEMON_PRESENT && p->error.kind == ERR_NONE)
 			(void)err_set(&p->error, ERR_REFUSED, "the engine would fetch the image again");
 		if (p->req.layer)
-			p->req.layer(p->req.arg, (size_t)i, words[k].step, received(&p->req.image->layers[i], status, message));
+			p->req.layer(p->req.arg, (size_t)i, words[k].step,
+				     received(&p->req.image->layers[i], status, message));
 	}
 }
 

@@ -93,7 +93,8 @@ static void give_back(struct docker *d)
 	loop_uncancel(d->loop);
 	if (d->has_temporaries && load_temporary_remove(d, true, GIVE_BACK_MS, &ignored) < 0)
 		err_clear(&ignored);
-	if (has_lease && containerd_lease_delete(d->containerd, containerd_lease(d->containerd), false, GIVE_BACK_MS, &ignored) < 0)
+	if (has_lease &&
+	    containerd_lease_delete(d->containerd, containerd_lease(d->containerd), false, GIVE_BACK_MS, &ignored) < 0)
 		err_clear(&ignored);
 }
 

@@ -65,7 +65,8 @@ void grpc_cancel(struct grpc_call *call); /* NULL is fine; frees it */
 /* Room for a message of len bytes behind its head; caller fills it, and frees it or gives it away. */
 uint8_t *grpc_frame_new(size_t len);
 /* The frame that body begins with, not compressed: *message points into it. ERR_PROTOCOL, also where it is cut. */
-int grpc_frame_parse(const void *body, size_t body_len, const uint8_t **message, size_t *len, struct err *err) MUST_CHECK;
+int grpc_frame_parse(const void *body, size_t body_len, const uint8_t **message, size_t *len,
+		     struct err *err) MUST_CHECK;
 /*
  * grpc-status and grpc-message (percent-encoded; may be NULL) → 0 for status 0, else the error they
  * mean. A status that is missing or unknown: ERR_PROTOCOL.

@@ -77,9 +77,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 		return 0;
 	grpc_call_moved(call);
 	/* Both end in a NUL. */
-	return grpc_call_header(call, (const char *)name, name_len, (const char *)value, value_len) < 0
-		       ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
-		       : 0;
+	return grpc_call_header(call, (const char *)name, name_len, (const char *)value, value_len) < 0 ?
+		       NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
 }
 
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, const uint8_t *bytes, size_t len, void *arg)
@@ -319,7 +318,8 @@ static int open_connection(struct grpc *g, struct grpc_connection **out, struct 
 	struct grpc_connection *c = xcalloc(1, sizeof *c);
 
 	*c = (struct grpc_connection){ .grpc = g, .next = g->connections, .fd = -1, .out = BUF_INIT(OUT_MAX_BYTES) };
-	if (unix_connect(g->socket, &fd, err) < 0 || loop_watch_fd(g->loop, fd, EPOLLIN, on_event, c, &c->watch, err) < 0) {
+	if (unix_connect(g->socket, &fd, err) < 0 ||
+	    loop_watch_fd(g->loop, fd, EPOLLIN, on_event, c, &c->watch, err) < 0) {
 		free(c);
 		return -1;
 	}
@@ -390,7 +390,8 @@ void grpc_connection_end(struct grpc_call *call)
 	call->connection = NULL;
 	(void)nghttp2_session_set_stream_user_data(session, call->stream, NULL);
 	if (!call->answered || sent == 0)
-		(void)lack_of_memory(nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, call->stream, NGHTTP2_CANCEL));
+		(void)lack_of_memory(nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, call->stream,
+							       NGHTTP2_CANCEL));
 }
 
 void grpc_connections_free(struct grpc *g)

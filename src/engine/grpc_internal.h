@@ -70,9 +70,15 @@ int grpc_call_data(struct grpc_call *call, const uint8_t *bytes, size_t len);
 void grpc_call_answered(struct grpc_call *call);
 /* It ended otherwise: the first reason counts. */
 void grpc_call_failed(struct grpc_call *call, const struct err *err);
-/* Its stream is gone; refused: the peer did nothing of it. It is sent once more where that is safe, else fails with err. */
+/*
+ * Its stream is gone; refused: the peer did nothing of it.
+ * It is sent once more where that is safe, else fails with err.
+ */
 void grpc_call_lost(struct grpc_call *call, bool refused, const struct err *err);
-/* grpc_call.c: tells what is due, in a later turn of the loop or, from a loop callback of ours, at its end: grpc_tell(). */
+/*
+ * grpc_call.c: tells what is due, in a later turn of the loop or, from a loop callback of ours,
+ * at its end: grpc_tell().
+ */
 void grpc_kick(struct grpc *g);
 void grpc_tell(struct grpc *g);
 

@@ -71,7 +71,8 @@ enum holder_state holder_judge(const char *holder)
 	struct err err;
 	int end = 0;
 
-	if (!holder || sscanf(holder, "%39[^.].%llu.%llu.%llu%n", h.boot, &h.namespace, &h.pid, &h.started, &end) != 4 ||
+	if (!holder ||
+	    sscanf(holder, "%39[^.].%llu.%llu.%llu%n", h.boot, &h.namespace, &h.pid, &h.started, &end) != 4 ||
 	    holder[end] || self(&us, &err) < 0)
 		return HOLDER_UNKNOWN;
 	if (!streq(h.boot, us.boot))

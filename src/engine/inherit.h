@@ -13,6 +13,7 @@
  * directories of the layers below, nearest first. What is no directory (any more), or is nowhere
  * below, stays as it is. ERR_SYSTEM.
  */
-int inherit_all(int layer, const struct store_inherit *list, size_t n, const struct strv *lower, struct err *err) MUST_CHECK;
+int inherit_all(int layer, const struct store_inherit *list, size_t n, const struct strv *lower,
+		struct err *err) MUST_CHECK;
 
 #endif

@@ -29,7 +29,6 @@ struct load_archive {
 
 	uint8_t *staged;  /* ring */
 	size_t head, len;
-
 	struct piece pieces[PIECES_MAX];
 	size_t n_pieces, piece;
 	bool finished;
@@ -263,7 +262,8 @@ static int add_text(struct load_archive *a, const char *name, char *text, struct
 
 static char *layer_name(const struct load_archive *a, size_t i)
 {
-	return a->fifos ? load_archive_fifo(a->fifos, i) : blob_name(LOAD_DOCKER_ARCHIVE, a->image->layers[i].digest, ".tar");
+	return a->fifos ? load_archive_fifo(a->fifos, i)
+			: blob_name(LOAD_DOCKER_ARCHIVE, a->image->layers[i].digest, ".tar");
 }
 
 /* Docker image specification v1.2, "Combined Image JSON + Filesystem Changeset Format". */

@@ -19,7 +19,8 @@ struct load_pipeline_request {
 	void *arg;
 };
 
-int load_pipeline_begin(const struct load_pipeline_request *req, struct load_pipeline **out, struct err *err) MUST_CHECK;
+int load_pipeline_begin(const struct load_pipeline_request *req, struct load_pipeline **out,
+			struct err *err) MUST_CHECK;
 /* The layer whose bytes come next, or -1: all are in. */
 ssize_t load_pipeline_wants(const struct load_pipeline *p);
 /*

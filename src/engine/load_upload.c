@@ -66,8 +66,8 @@ static int new_archive(const struct load_upload_request *req, enum docker_store 
 {
 	if (req->fifos)
 		return load_archive_new_fifos(req->image, req->skip, req->fifos, out, err);
-	return load_archive_new(kind == DOCKER_STORE_CONTAINERD ? LOAD_OCI_LAYOUT : LOAD_DOCKER_ARCHIVE, req->image, req->skip,
-				out, err);
+	return load_archive_new(kind == DOCKER_STORE_CONTAINERD ? LOAD_OCI_LAYOUT : LOAD_DOCKER_ARCHIVE, req->image,
+				req->skip, out, err);
 }
 
 /* 0: none, where it may be us that the engine waits for. */

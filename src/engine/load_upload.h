@@ -17,7 +17,8 @@ struct load_upload_request {
 	struct docker *docker;
 	const struct store_image *image; /* borrowed */
 	const bool *skip;                /* copied */
-	const char *fifos;               /* or NULL: as load_archive_new_fifos(); the caller then sees to it that nobody waits for ever */
+	/* or NULL: as load_archive_new_fifos(); the caller then sees to it that nobody waits for ever */
+	const char *fifos;
 	store_event_fn *event;           /* there is room again, or it ended */
 	void *arg;
 };

@@ -64,7 +64,8 @@ static void on_prepared(void *arg)
 		if (!room->asked || !grpc_ended(room->asked))
 			continue;
 		r->running--;
-		if (containerd_prepare_hear(STEAL(room->asked), &room->mount, &r->error) < 0 || take_room(r, i, &r->error) < 0)
+		if (containerd_prepare_hear(STEAL(room->asked), &room->mount, &r->error) < 0 ||
+		    take_room(r, i, &r->error) < 0)
 			(void)err_wrap(&r->error, "layer %zu of %zu", i + 1, r->image->n_layers);
 	}
 	ask_for_more(r);

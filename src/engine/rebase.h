@@ -19,7 +19,8 @@ int rebase_begin(struct containerd *c, const char *prefix, const struct store_im
 		 containerd_event_fn *event, void *arg, struct rebase **out, struct err *err) MUST_CHECK;
 /* As staging(), layer(), of struct store. */
 int rebase_staging(const struct rebase *r, size_t i, int *fd, struct err *err) MUST_CHECK;
-int rebase_layer(struct rebase *r, size_t i, const struct store_inherit *inherit, size_t n_inherit, struct err *err) MUST_CHECK;
+int rebase_layer(struct rebase *r, size_t i, const struct store_inherit *inherit, size_t n_inherit,
+		 struct err *err) MUST_CHECK;
 /* All that was written is on the disk when this returns; waits on the loop. */
 int rebase_sync(const struct rebase *r, struct loop *loop, struct err *err) MUST_CHECK;
 /* Removes what is not committed, as far as that works: the rest goes with the lease. NULL is fine. */

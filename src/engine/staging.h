@@ -30,7 +30,8 @@ void staging_close(struct staging *s);
 
 /* O_PATH; -1: the layer has none. */
 int staging_layer(const struct staging *s, size_t i);
-size_t staging_inodes(const struct staging *s); /* files and directories that staging_open() left there, path itself among them */
+/* files and directories that staging_open() left there, path itself among them */
+size_t staging_inodes(const struct staging *s);
 
 /*
  * Layer i is complete, in a directory of its own, which gets back the mode and owner that

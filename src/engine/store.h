@@ -33,7 +33,8 @@ struct store_document {
 /* All pointers are borrowed and outlive the session. */
 struct store_image {
 	const char *name;      /* familiar reference with tag to give it, or NULL (by digest only) */
-	const char *full_name; /* "docker.io/library/debian:12", or by digest only "docker.io/library/debian@sha256:…" */
+	/* "docker.io/library/debian:12", or by digest only "docker.io/library/debian@sha256:…" */
+	const char *full_name;
 	struct store_document top, manifest, config; /* top equals manifest where the tag names a manifest */
 	const struct store_layer *layers;
 	size_t n_layers;
@@ -59,14 +60,19 @@ struct store {
 	 * wants() and feed() are NULL. Otherwise the other way round.
 	 */
 	bool parallel;
-	/* Serves where present() or begin() (not parallel: feed(), commit() too) failed with ERR_CONFIG: a capability is missing. Or NULL. */
+	/*
+	 * Serves where present() or begin() (not parallel: feed(), commit() too) failed with ERR_CONFIG:
+	 * a capability is missing. Or NULL.
+	 */
 	const struct store *fallback;
 	/*
 	 * Serves where the engine lacked what it was to have (ERR_NOT_FOUND), with all layers: a
 	 * layer that was left out, or what an earlier load brought. NULL: this one does.
 	 */
 	const struct store *where_lacking;
-	/* The image ID that the engine will give it: config digest (classic, Podman) or top digest (containerd store). */
+	/*
+	 * The image ID that the engine will give it: config digest (classic, Podman) or top digest (containerd store).
+	 */
 	void (*image_id)(struct docker *d, const struct store_image *image, char out[80]);
 	/* Inflated layers are accepted too, where their size is known beforehand: the engine then need not inflate. */
 	bool (*takes_raw)(struct docker *d);
@@ -99,7 +105,8 @@ struct store {
 	 * what directories take from the layers below. ERR_NOT_FOUND: a layer below, which was left
 	 * out, is gone. The directory is not to be touched any more.
 	 */
-	int (*layer)(struct store_session *s, size_t i, const struct store_inherit *inherit, size_t n_inherit, struct err *err);
+	int (*layer)(struct store_session *s, size_t i, const struct store_inherit *inherit, size_t n_inherit,
+		     struct err *err);
 	/*
 	 * Takes bytes of layer i as they come, beside its directory: for each that is not left out,
 	 * where keep_blobs is set; any layers at the same time. As feed(). NULL: it takes them
@@ -120,7 +127,10 @@ struct store {
 	void (*end)(struct store_session *s);
 	/* Removes what sessions of dead processes left; present() does so too. NULL: they leave nothing. */
 	int (*tidy)(struct docker *d, struct err *err);
-	/* lacks[i]: the engine has the image but not the blob of layer i, so that it can neither save nor push it. NULL: never. */
+	/*
+	 * lacks[i]: the engine has the image but not the blob of layer i, so that it can neither save nor push it.
+	 * NULL: never.
+	 */
 	int (*lacks)(struct docker *d, const struct store_image *image, bool *lacks, struct err *err);
 };
 

@@ -48,7 +48,8 @@ static bool containerd_takes_raw(struct docker *d)
 static int make_lease(struct containerd *c, struct err *err)
 {
 	char holder[HOLDER_SIZE], expire[CLOCK_RFC3339_SIZE];
-	CLEANUP(freep) char *id = xasprintf(LEASE_PREFIX "%08x%08x", clock_jitter(UINT32_MAX), clock_jitter(UINT32_MAX));
+	CLEANUP(freep)
+	char *id = xasprintf(LEASE_PREFIX "%08x%08x", clock_jitter(UINT32_MAX), clock_jitter(UINT32_MAX));
 	const struct containerd_label labels[] = { { EXPIRE_LABEL, expire }, { HOLDER_LABEL, holder } };
 
 	clock_rfc3339(clock_wall_ms() + LEASE_LIFE_MS, expire);
@@ -99,7 +100,9 @@ static int count_present(struct containerd *c, const struct store_image *image, 
 {
 	size_t low = 0, high = image->n_layers;
 
-	/* [0, low) are there, from high on they are not. All of a usual image at once, all or none of a long one, too. */
+	/*
+	 * [0, low) are there, from high on they are not. All of a usual image at once, all or none of a long one, too.
+	 */
 	while (low < high) {
 		const char *names[PROBES];
 		bool exist[PROBES];
@@ -125,8 +128,8 @@ static int incapable(struct err *err)
 	return err->kind == ERR_CONFIG ? err_wrap(err, "layers are loaded through Docker, which is slower") : -1;
 }
 
-static int look(struct containerd *c, const struct containerd_leases *leases, const struct store_image *image, size_t *n,
-		struct err *err)
+static int look(struct containerd *c, const struct containerd_leases *leases, const struct store_image *image,
+		size_t *n, struct err *err)
 {
 	if (drop_unsynced(c, leases, err) < 0 || (!has_lease(c, leases) && make_lease(c, err) < 0) ||
 	    count_present(c, image, n, err) < 0)
@@ -164,7 +167,9 @@ static int containerd_tidy(struct docker *d, struct err *err)
 	return 0;
 }
 
-/* Does containerd see the directories that we made? Else we are in another mount namespace, and wrote somewhere else. */
+/*
+ * Does containerd see the directories that we made? Else we are in another mount namespace, and wrote somewhere else.
+ */
 static int check_seen(struct store_session *s, struct err *err)
 {
 	int64_t inodes;
@@ -233,7 +238,8 @@ static int containerd_begin(struct docker *d, struct loop *loop, const struct st
 
 	*s = (struct store_session){ .docker = d, .loop = loop, .c = d->containerd, .image = image };
 	if (begin_layers(s, skip, event, arg, err) < 0 ||
-	    (image->keep_blobs && containerd_keep_start(s->c, s->staging_key, image, skip, event, arg, &s->keeper, err) < 0)) {
+	    (image->keep_blobs &&
+	     containerd_keep_start(s->c, s->staging_key, image, skip, event, arg, &s->keeper, err) < 0)) {
 		containerd_end(s);
 		return incapable(err);
 	}
@@ -257,8 +263,8 @@ static int containerd_staging(const struct store_session *s, size_t i, int *fd, 
 static int ask_layer(struct store_session *s, size_t i, struct err *err)
 {
 	s->active = xasprintf("%s-%zu", s->staging_key, i);
-	return containerd_prepare_ask(s->c, s->active, i ? s->image->layers[i - 1].chain_id : NULL, NULL, NULL, &s->preparing,
-				      err);
+	return containerd_prepare_ask(s->c, s->active, i ? s->image->layers[i - 1].chain_id : NULL, NULL, NULL,
+				      &s->preparing, err);
 }
 
 static int hear_layer(struct store_session *s, struct containerd_mount *mount, struct err *err)
@@ -292,7 +298,8 @@ static int move_layer(struct store_session *s, size_t i, const struct store_inhe
 static int containerd_layer(struct store_session *s, size_t i, const struct store_inherit *inherit, size_t n_inherit,
 			    struct err *err)
 {
-	int result = s->rebase ? rebase_layer(s->rebase, i, inherit, n_inherit, err) : move_layer(s, i, inherit, n_inherit, err);
+	int result = s->rebase ? rebase_layer(s->rebase, i, inherit, n_inherit, err)
+			       : move_layer(s, i, inherit, n_inherit, err);
 
 	return result < 0 ? err_wrap(err, "layer %zu of %zu", i + 1, s->image->n_layers) : 0;
 }

@@ -62,7 +62,10 @@ struct http_request {
 	http_upload_fn *upload; /* or a streamed body (chunked), body NULL */
 	void *upload_arg;
 
-	/* Cap of resp->body: ERR_LIMIT for a 2xx body, other bodies are cut; also for the error body when on_body is set. */
+	/*
+	 * Cap of resp->body: ERR_LIMIT for a 2xx body, other bodies are cut;
+	 * also for the error body when on_body is set.
+	 */
 	size_t max_body_bytes;
 	http_body_fn *on_body;   /* 2xx bodies go there instead of resp->body */
 	void *on_body_arg;

@@ -85,12 +85,18 @@ struct blob_set {
 };
 
 /* blob_buffer.c */
-struct range *range_new(struct blob *b, int64_t len, int64_t window); /* of what is asked next; takes window of the budget */
+/* of what is asked next; takes window of the budget */
+struct range *range_new(struct blob *b, int64_t len, int64_t window);
 void range_store(struct range *r, const void *bytes, size_t len);
-/* From here on one range: whatever arrived behind the bytes without a gap is dropped, and r has the rest of the blob. */
+/*
+ * From here on one range: whatever arrived behind the bytes without a gap is dropped, and r has the rest of the blob.
+ */
 void range_become_stream(struct range *r);
 void range_hold(struct range *r, int64_t more); /* a stream's */
-/* If the blob's last range flows, it ends with its window from now on; what is behind will be asked for. NULL: it does not. */
+/*
+ * If the blob's last range flows, it ends with its window from now on; what is behind will be asked for.
+ * NULL: it does not.
+ */
 struct range *blob_cut(struct blob *b);
 /* Hashes what has no gap any more. */
 void blob_check_on(struct blob *b);
@@ -107,11 +113,15 @@ void range_stop(struct range *r);
 void range_resume(struct range *r); /* if it is paused and has room */
 /* Its end has come nearer: it may have arrived, or have room for all that is left. May free it. */
 void range_go_on(struct range *r);
-/* Called every since_ms: cuts what is slower than 1 KiB/s over 30 s of our reading. True: that may have moved others. */
+/*
+ * Called every since_ms: cuts what is slower than 1 KiB/s over 30 s of our reading. True: that may have moved others.
+ */
 bool range_check_rate(struct range *r, int64_t since_ms);
 void blob_transfer_stop(struct blob *b);
 
-/* blob_answer.c: before the first byte: is this what was asked for? A blob that comes whole instead is made a stream. */
+/*
+ * blob_answer.c: before the first byte: is this what was asked for? A blob that comes whole instead is made a stream.
+ */
 int range_check_head(struct range *r, const struct http_response *head, struct err *err) MUST_CHECK;
 
 /* blob.c */

@@ -76,7 +76,8 @@ int64_t plan_room(const struct plan *p, size_t i);
 
 /*
  * From time to time. starved: a reader waits for bytes, and more connections may bring them sooner; trickling: it waits
- * for those of a connection that does bring some; sated: plenty of bytes wait for the readers. True: what flows is to be cut, at the end of its window, for others to come behind it.
+ * for those of a connection that does bring some; sated: plenty of bytes wait for the readers. True: what flows is to
+ * be cut, at the end of its window, for others to come behind it.
  */
 bool plan_adapt(struct plan *p, bool starved, bool trickling, bool sated) MUST_CHECK;
 

@@ -14,7 +14,7 @@
 #define TOKEN_MAX_BYTES (64 * KIB)      /* a token answer; GHCR's is 1 KiB, ECR's 4 KiB */
 #define REGISTRY_REDIRECTS_MAX 5
 #define REGISTRY_ERROR_BODY_MAX (16 * KIB)
-#define INDEX_DEPTH_MAX 2               /* index → index → manifest is not made by any tool; index → manifest is */
+#define INDEX_DEPTH_MAX 2 /* index → index → manifest is not made by any tool; index → manifest is */
 
 struct registry_login {
 	char *user;             /* NULL: anonymous */
@@ -57,7 +57,8 @@ void document_free(struct document *d);
 int registry_manifest(struct registry *r, const char *key, struct document *out, struct err *err) MUST_CHECK;
 
 /* A blob that fits in memory (the config): at most d->size bytes, verified. */
-int registry_small_blob(struct registry *r, const struct descriptor *d, struct document *out, struct err *err) MUST_CHECK;
+int registry_small_blob(struct registry *r, const struct descriptor *d, struct document *out,
+			struct err *err) MUST_CHECK;
 
 /* Everything that `pull` has to know of an image: a tag resolved down to its platform. */
 struct image {
@@ -73,7 +74,8 @@ void image_free(struct image *image);
  * Resolve: manifest, index choice, config. At most 4 document requests (and what
  * login takes). `top_only` in *want stops after the top document.
  */
-int registry_resolve(struct registry *r, const struct platform *platform, struct image *out, struct err *err) MUST_CHECK;
+int registry_resolve(struct registry *r, const struct platform *platform, struct image *out,
+		     struct err *err) MUST_CHECK;
 /* Only the top document's digest and bytes: is there anything new? */
 int registry_resolve_top(struct registry *r, struct document *out, struct err *err) MUST_CHECK;
 

@@ -188,7 +188,8 @@ void zygote_free(struct zygote *z)
 	free(z);
 }
 
-static int send_message(struct zygote *z, const struct zygote_message *message, const int *fds, size_t n, struct err *err)
+static int send_message(struct zygote *z, const struct zygote_message *message, const int *fds, size_t n,
+			struct err *err)
 {
 	union {
 		char bytes[CMSG_SPACE(ZYGOTE_FDS_MAX * sizeof(int))];
@@ -201,7 +202,8 @@ static int send_message(struct zygote *z, const struct zygote_message *message, 
 		m.msg_control = control.bytes;
 		m.msg_controllen = CMSG_SPACE(n * sizeof *fds);
 		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-		*c = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(n * sizeof *fds) };
+		*c = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+				       .cmsg_len = CMSG_LEN(n * sizeof *fds) };
 		memcpy(CMSG_DATA(c), fds, n * sizeof *fds);
 	}
 	/* It does nothing but read these: a full socket means that it hangs. */
@@ -232,7 +234,8 @@ int zygote_fork(struct zygote *z, const struct zygote_order *order, zygote_ended
 	if (send_message(z, &message, fds, n, err) < 0)
 		return -1;
 	struct zygote_child *c = xcalloc(1, sizeof *c);
-	*c = (struct zygote_child){ .zygote = z, .next = z->children, .serial = message.serial, .fn = ended, .arg = arg };
+	*c = (struct zygote_child){ .zygote = z, .next = z->children, .serial = message.serial,
+				    .fn = ended, .arg = arg };
 	z->children = c;
 	*out = c;
 	return 0;

@@ -30,7 +30,10 @@ struct zygote_order {
 /* Starts it; nothing is waited for. It is of use while the loop lives. */
 int zygote_start(struct loop *loop, struct zygote **out, struct err *err) MUST_CHECK;
 struct loop *zygote_loop(const struct zygote *z);
-/* Ends it and waits until it is gone, and with it whoever it has forked. Its children must have been freed. NULL is fine. */
+/*
+ * Ends it and waits until it is gone, and with it whoever it has forked.
+ * Its children must have been freed. NULL is fine.
+ */
 void zygote_free(struct zygote *z);
 
 /* From the loop, once: the child has ended. One whose zygote died is said to have been killed. */

@@ -36,7 +36,10 @@ typedef void zygote_run_fn(const struct zygote_order *order, const struct jail *
  * parent is gone. Returns its exit status.
  */
 int zygote_serve(const struct jail *jail, zygote_run_fn *run);
-/* First thing in a process started by zygote_start(): holds on to its parent and its descriptors. -1: nobody started it. */
+/*
+ * First thing in a process started by zygote_start(): holds on to its parent and its descriptors.
+ * -1: nobody started it.
+ */
 int zygote_begin(int argc, char **argv) MUST_CHECK;
 
 /* Moves fds[i] to the number i; -1 closes that number. The rest stays as it is. -1: errno. */

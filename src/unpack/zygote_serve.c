@@ -50,7 +50,8 @@ int zygote_begin(int argc, char **argv)
 {
 	pid_t parent;
 
-	if (argc != 2 || parse_pid(argv[1], &parent) < 0 || die_with(parent) < 0 || fcntl(ZYGOTE_CONTROL_FD, F_GETFD) < 0)
+	if (argc != 2 || parse_pid(argv[1], &parent) < 0 || die_with(parent) < 0 ||
+	    fcntl(ZYGOTE_CONTROL_FD, F_GETFD) < 0)
 		return -1;
 	/* So that no descriptor that comes in takes a child's place, or the parent's terminal stays in reach. */
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -81,7 +82,8 @@ static void tell(uint32_t serial, int wait_status, int error)
 	(void)!send(ZYGOTE_CONTROL_FD, &news, sizeof news, MSG_NOSIGNAL);
 }
 
-_Noreturn static void live(struct nest *nest, const struct zygote_message *message, int fds[ZYGOTE_FDS_MAX], pid_t zygote)
+_Noreturn static void live(struct nest *nest, const struct zygote_message *message, int fds[ZYGOTE_FDS_MAX],
+			   pid_t zygote)
 {
 	struct zygote_order order = {
 		.format = (enum inflate_format)message->format,
@@ -200,7 +202,8 @@ int zygote_serve(const struct jail *jail, zygote_run_fn *run)
 
 	(void)sigemptyset(&child);
 	(void)sigaddset(&child, SIGCHLD);
-	if (sigprocmask(SIG_BLOCK, &child, NULL) < 0 || (nest.signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
+	if (sigprocmask(SIG_BLOCK, &child, NULL) < 0 ||
+	    (nest.signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
 		return EXIT_FAILURE;
 	struct pollfd watched[] = { { ZYGOTE_CONTROL_FD, POLLIN, 0 }, { nest.signals, POLLIN, 0 } };
 	for (;;) {

@@ -230,8 +230,8 @@ static int unpack(struct driver *d, int root, size_t i, struct err *err)
 
 	if (pid == 0) {
 		(void)fcntl(root, F_SETFD, 0);
-		execlp("tar", "tar", "-xpf", path, "-C", dir, "--numeric-owner", "--xattrs", "--xattrs-include=*", "--acls",
-		       NULL);
+		execlp("tar", "tar", "-xpf", path, "-C", dir, "--numeric-owner", "--xattrs", "--xattrs-include=*",
+		       "--acls", NULL);
 		_exit(127);
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) < 0 || status)

@@ -1,4 +1,6 @@
-/* A worker that its input has taken over: the real one, but for layer.c. Link it in, and give it an order as its input. */
+/*
+ * A worker that its input has taken over: the real one, but for layer.c. Link it in, and give it an order as its input.
+ */
 #ifndef BERTH_TESTS_COMPONENT_HOSTILE_WORKER_H
 #define BERTH_TESTS_COMPONENT_HOSTILE_WORKER_H
 

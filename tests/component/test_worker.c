@@ -301,7 +301,8 @@ static void test_bad_workers(void **state)
 		struct run r = { .bytes = bad[i].bytes, .len = bad[i].len, .keep_open = bad[i].keep_open };
 		run_worker(&r, INFLATE_GZIP);
 		if (r.state != -1 || r.err.kind != bad[i].kind || !strstr(r.err.msg, bad[i].says))
-			fail_msg("%s: state %d, %s: \"%s\"", bad[i].name, r.state, err_kind_name(r.err.kind), r.err.msg);
+			fail_msg("%s: state %d, %s: \"%s\"", bad[i].name, r.state, err_kind_name(r.err.kind),
+				 r.err.msg);
 	}
 }
 

@@ -1,6 +1,6 @@
 /*
- * What somebody on containerd's socket says: HTTP/2, gRPC's frames and statuses. Two calls are under way, a simple one and
- * one whose messages stream; whatever comes, both end, with a reason that can be shown. The first byte: whether the
+ * What somebody on containerd's socket says: HTTP/2, gRPC's frames and statuses. Two calls are under way, a simple one
+ * and one whose messages stream; whatever comes, both end, with a reason that can be shown. The first byte: whether the
  * server's settings come first, as they should.
  */
 #include "fuzz.h"
@@ -28,7 +28,8 @@ static void begin_process(void)
 
 	if (loop)
 		return;
-	(void)snprintf(address.sun_path, sizeof address.sun_path, "%s/berth-fuzz-grpc-%d", tmp ? tmp : "/tmp", (int)getpid());
+	(void)snprintf(address.sun_path, sizeof address.sun_path, "%s/berth-fuzz-grpc-%d", tmp ? tmp : "/tmp",
+		       (int)getpid());
 	MUST(loop_new(&loop, &err) == 0 && http_new(loop, &config, &http, &err) == 0);
 }
 
@@ -66,7 +67,8 @@ static void say(int listener, const uint8_t *data, size_t size)
 	(void)shutdown(fd, SHUT_WR);
 	MUST(unlink(address.sun_path) == 0);
 	close(listener);
-	for (char heard[4096]; loop_sleep(loop, 0, &(struct err){ 0 }) == 0 && recv(fd, heard, sizeof heard, MSG_DONTWAIT) > 0;)
+	for (char heard[4096];
+	     loop_sleep(loop, 0, &(struct err){ 0 }) == 0 && recv(fd, heard, sizeof heard, MSG_DONTWAIT) > 0;)
 		;
 	close(fd);
 }

@@ -47,9 +47,10 @@ void h2_say_bytes(struct buf *out, const void *bytes, size_t len)
 
 void h2_say(struct buf *out, enum h2_type type, uint8_t flags, uint32_t stream, const void *payload, size_t len)
 {
-	const uint8_t head[FRAME_HEAD_BYTES] = { (uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len, (uint8_t)type, flags,
-						 (uint8_t)(stream >> 24), (uint8_t)(stream >> 16), (uint8_t)(stream >> 8),
-						 (uint8_t)stream };
+	const uint8_t head[FRAME_HEAD_BYTES] = {
+		(uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len, (uint8_t)type, flags,
+		(uint8_t)(stream >> 24), (uint8_t)(stream >> 16), (uint8_t)(stream >> 8), (uint8_t)stream
+	};
 
 	h2_say_bytes(out, head, sizeof head);
 	h2_say_bytes(out, payload, len);
@@ -57,7 +58,8 @@ void h2_say(struct buf *out, enum h2_type type, uint8_t flags, uint32_t stream, 
 
 void h2_say_number(struct buf *out, enum h2_type type, uint32_t stream, uint32_t value)
 {
-	const uint8_t bytes[] = { (uint8_t)(value >> 24), (uint8_t)(value >> 16), (uint8_t)(value >> 8), (uint8_t)value };
+	const uint8_t bytes[] = { (uint8_t)(value >> 24), (uint8_t)(value >> 16), (uint8_t)(value >> 8),
+				  (uint8_t)value };
 
 	h2_say(out, type, 0, stream, bytes, sizeof bytes);
 }

@@ -1,4 +1,6 @@
-/* Each run option's place in Docker's create body. That `docker run` agrees: tests/component/test_docker_run_parity.py. */
+/*
+ * Each run option's place in Docker's create body. That `docker run` agrees: tests/component/test_docker_run_parity.py.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,7 +31,8 @@ static const struct {
 	  "\"80/tcp\":[{\"HostIp\":\"\",\"HostPort\":\"8080\"}]}},\"Image\":\"app\"}", NULL },
 	{ { .publish = LIST("80:80", "[::1]:81:80") },
 	  "{\"ExposedPorts\":{\"80/tcp\":{}},\"HostConfig\":{\"PortBindings\":{\"80/tcp\":["
-	  "{\"HostIp\":\"\",\"HostPort\":\"80\"},{\"HostIp\":\"::1\",\"HostPort\":\"81\"}]}},\"Image\":\"app\"}", NULL },
+	  "{\"HostIp\":\"\",\"HostPort\":\"80\"},{\"HostIp\":\"::1\",\"HostPort\":\"81\"}]}},\"Image\":\"app\"}",
+	  NULL },
 	{ { .publish = LIST("8000-8010:80") },
 	  "{\"ExposedPorts\":{\"80/tcp\":{}},\"HostConfig\":{\"PortBindings\":{\"80/tcp\":["
 	  "{\"HostIp\":\"\",\"HostPort\":\"8000-8010\"}]}},\"Image\":\"app\"}", NULL },
@@ -41,7 +44,8 @@ static const struct {
 	{ { .env = LIST("A=1", "B=", "C=a=b", "IN_ENVIRONMENT", "NOT_SET") },
 	  "{\"Env\":[\"A=1\",\"B=\",\"C=a=b\",\"IN_ENVIRONMENT=yes\",\"NOT_SET\"],\"HostConfig\":{},\"Image\":\"app\"}",
 	  NULL },
-	{ { .env = LIST("A=1", "B=1", "A=2") }, "{\"Env\":[\"A=2\",\"B=1\"],\"HostConfig\":{},\"Image\":\"app\"}", NULL },
+	{ { .env = LIST("A=1", "B=1", "A=2") },
+	  "{\"Env\":[\"A=2\",\"B=1\"],\"HostConfig\":{},\"Image\":\"app\"}", NULL },
 	{ { .env = LIST("=x") }, NULL, "--env: \"=x\" has no name" },
 	{ { .env = LIST("") }, NULL, "--env" },
 	{ { .env = LIST("A=\xff") }, NULL, "bad UTF-8" },
@@ -66,7 +70,8 @@ static const struct {
 	{ { .restart = "always" }, HOST("\"RestartPolicy\":{\"MaximumRetryCount\":0,\"Name\":\"always\"}"), NULL },
 	{ { .restart = "unless-stopped" },
 	  HOST("\"RestartPolicy\":{\"MaximumRetryCount\":0,\"Name\":\"unless-stopped\"}"), NULL },
-	{ { .restart = "on-failure" }, HOST("\"RestartPolicy\":{\"MaximumRetryCount\":0,\"Name\":\"on-failure\"}"), NULL },
+	{ { .restart = "on-failure" },
+	  HOST("\"RestartPolicy\":{\"MaximumRetryCount\":0,\"Name\":\"on-failure\"}"), NULL },
 	{ { .restart = "on-failure:5" },
 	  HOST("\"RestartPolicy\":{\"MaximumRetryCount\":5,\"Name\":\"on-failure\"}"), NULL },
 	{ { .restart = "always:5" }, NULL, "--restart: \"always:5\" is none of" },
@@ -145,15 +150,18 @@ static const struct {
 	{ { .add_hosts = LIST(":1.2.3.4") }, NULL, "HOST:IP" },
 	{ { .add_hosts = LIST("db:example.org") }, NULL, "neither an IP address nor host-gateway" },
 
-	{ { .gpus = "all" }, HOST("\"DeviceRequests\":[{\"Capabilities\":[[\"gpu\"]],\"Count\":-1,\"Options\":{}}]"), NULL },
-	{ { .gpus = "2" }, HOST("\"DeviceRequests\":[{\"Capabilities\":[[\"gpu\"]],\"Count\":2,\"Options\":{}}]"), NULL },
+	{ { .gpus = "all" },
+	  HOST("\"DeviceRequests\":[{\"Capabilities\":[[\"gpu\"]],\"Count\":-1,\"Options\":{}}]"), NULL },
+	{ { .gpus = "2" },
+	  HOST("\"DeviceRequests\":[{\"Capabilities\":[[\"gpu\"]],\"Count\":2,\"Options\":{}}]"), NULL },
 	{ { .gpus = "device=0" },
 	  HOST("\"DeviceRequests\":[{\"Capabilities\":[[\"gpu\"]],\"DeviceIDs\":[\"0\"],\"Options\":{}}]"), NULL },
 	{ { .gpus = "\"device=0,GPU-1\",\"capabilities=utility,compute\",driver=nvidia,\"options=a=b,c=d\"" },
 	  HOST("\"DeviceRequests\":[{\"Capabilities\":[[\"utility\",\"compute\",\"gpu\"]],"
 	       "\"DeviceIDs\":[\"0\",\"GPU-1\"],\"Driver\":\"nvidia\",\"Options\":{\"a\":\"b\",\"c\":\"d\"}}]"), NULL },
 	{ { .gpus = "driver=nvidia" },
-	  HOST("\"DeviceRequests\":[{\"Capabilities\":[[\"gpu\"]],\"Count\":1,\"Driver\":\"nvidia\",\"Options\":{}}]"), NULL },
+	  HOST("\"DeviceRequests\":[{\"Capabilities\":[[\"gpu\"]],\"Count\":1,\"Driver\":\"nvidia\",\"Options\":{}}]"),
+	  NULL },
 	{ { .gpus = "some" }, NULL, "neither all nor a number" },
 	{ { .gpus = "device=0,device=1" }, NULL, "given twice" },
 	{ { .gpus = "all,count=1" }, NULL, "given twice" },
@@ -338,7 +346,8 @@ static void test_hash_sees_options_only(void **state)
 	assert_int_equal(strlen(plain), 64);
 	hash_of((struct container_spec){ .image = "app:2", .env = LIST("A=1") }, other);
 	assert_string_equal(plain, other);
-	hash_of((struct container_spec){ .image = "app", .env = LIST("A=1"), .labels = LIST("io.berth.name=x") }, other);
+	hash_of((struct container_spec){ .image = "app", .env = LIST("A=1"), .labels = LIST("io.berth.name=x") },
+		other);
 	assert_string_equal(plain, other);
 	hash_of((struct container_spec){ .image = "app", .env = LIST("A=2") }, other);
 	assert_string_not_equal(plain, other);

@@ -79,7 +79,8 @@ static void documents_that_are_refused(void **state)
 
 static void secrets_are_not_in_messages(void **state)
 {
-	static const char text[] = "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"CANARY1\\n\",\"Token\":\"CANARY2\\n\"}";
+	static const char text[] =
+		"{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"CANARY1\\n\",\"Token\":\"CANARY2\\n\"}";
 	struct aws_credentials c = { 0 };
 	struct err err;
 

@@ -29,7 +29,8 @@ static void it_is_over_when_there_are_none_for_the_quiet_time(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct drain drain = { .began_ms = 5000, .busy_ms = 5000 };
 		for (size_t k = 0; k < rows[i].n; k++)
-			drain_counted(&drain, rows[i].counted[k].left, rows[i].counted[k].began_ms, rows[i].counted[k].ended_ms);
+			drain_counted(&drain, rows[i].counted[k].left, rows[i].counted[k].began_ms,
+				      rows[i].counted[k].ended_ms);
 		row_int(rows[i].name, "quiet", rows[i].quiet, drain_is_quiet(&drain, QUIET_MS));
 	}
 	table_end();

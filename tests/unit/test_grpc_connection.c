@@ -108,7 +108,8 @@ static void say_huge_headers(struct buf *out, uint32_t stream)
 			h2_field(&block, ":status", "200");
 		for (int k = 0; k < 120; k++)
 			h2_field(&block, "name", text);
-		h2_say(out, i ? H2_CONTINUATION : H2_HEADERS, i == 6 ? H2_END_HEADERS : 0, stream, block.data, block.len);
+		h2_say(out, i ? H2_CONTINUATION : H2_HEADERS, i == 6 ? H2_END_HEADERS : 0, stream, block.data,
+		       block.len);
 	}
 }
 
@@ -273,7 +274,8 @@ static void try_row(const struct row *row, bool once)
 	CLEANUP(freep) char *name = xasprintf("%s%s", row->name, once ? ", once" : "");
 	bool repeats = row->say == say_refused || !once;
 	struct err err = { 0 };
-	int r = ask(g, (struct grpc_request){ .once = once, .timeout_ms = row->kind == ERR_TIMEOUT ? 200 : 0 }, &out, &err);
+	int r = ask(g, (struct grpc_request){ .once = once, .timeout_ms = row->kind == ERR_TIMEOUT ? 200 : 0 }, &out,
+		    &err);
 
 	if (row->kind != ERR_NONE)
 		row_refused(name, r, row->kind, row->text, &err);
@@ -385,14 +387,15 @@ static void send_next(void *arg)
 	}
 }
 
-static int stream(const struct script *how, struct script *out, int64_t total_ms, unsigned int *connections, struct err *err)
+static int stream(const struct script *how, struct script *out, int64_t total_ms, unsigned int *connections,
+		  struct err *err)
 {
 	*out = *how;
 	struct h2_peer *peer = h2_peer_new(loop, script, out);
 	struct grpc *g = grpc_new(http, h2_peer_socket(peer));
 	struct sender s = { .left = 4 };
-	const struct grpc_request req = { .method = METHOD, .more = true, .answers = true, .event = send_next, .event_arg = &s,
-					  .timeout_ms = total_ms, .stall_timeout_ms = 200 };
+	const struct grpc_request req = { .method = METHOD, .more = true, .answers = true, .event = send_next,
+					  .event_arg = &s, .timeout_ms = total_ms, .stall_timeout_ms = 200 };
 
 	assert_int_equal(grpc_start(g, &req, message(300 * KIB), &s.call, err), 0);
 	int result = grpc_finish(s.call, NULL, err);
@@ -439,8 +442,9 @@ static void test_what_is_not_sent(void **state)
 	assert_int_equal(err.kind, ERR_NETWORK);
 	assert_int_equal(ask(good, (struct grpc_request){ .metadata = &bad, .n_metadata = 1 }, NULL, &err), -1);
 	assert_int_equal(err.kind, ERR_REFUSED);
-	assert_int_equal(grpc_start(good, &(struct grpc_request){ .method = METHOD }, message(GRPC_MESSAGE_MAX_BYTES + 1), &call,
-				    &err), -1);
+	assert_int_equal(grpc_start(good, &(struct grpc_request){ .method = METHOD },
+				    message(GRPC_MESSAGE_MAX_BYTES + 1), &call, &err),
+			 -1);
 	assert_int_equal(err.kind, ERR_LIMIT);
 	grpc_free(good);
 	grpc_free(g);

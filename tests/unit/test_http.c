@@ -23,29 +23,37 @@ static const struct {
 } answers[] = {
 	{ "an answer with a length", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", ERR_NONE, "hi", 200 },
 	{ "an answer that ends with the connection", "HTTP/1.0 200 OK\r\n\r\nhi", ERR_NONE, "hi", 200 },
-	{ "chunks and a trailer", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Late: 1\r\n\r\n",
+	{ "chunks and a trailer",
+	  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Late: 1\r\n\r\n",
 	  ERR_NONE, "hi", 200 },
 	{ "an error with a body", "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnope", ERR_NONE, "nope", 404 },
 	{ "an error with too much body is cut", "HTTP/1.1 500 No\r\nContent-Length: 20\r\n\r\n01234567890123456789",
 	  ERR_NONE, "0123456789012345", 500 },
-	{ "a redirect is not followed", "HTTP/1.1 302 F\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n",
-	  ERR_NONE, "", 302 },
-	{ "a 103 before", "HTTP/1.1 103 Early\r\nX: 1\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", ERR_NONE, "hi", 200 },
-	{ "too much body", "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n01234567890123456789", ERR_LIMIT, "16 bytes", 0 },
+	{ "a redirect is not followed",
+	  "HTTP/1.1 302 F\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n", ERR_NONE, "", 302 },
+	{ "a 103 before", "HTTP/1.1 103 Early\r\nX: 1\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+	  ERR_NONE, "hi", 200 },
+	{ "too much body", "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n01234567890123456789", ERR_LIMIT,
+	  "16 bytes", 0 },
 	{ "a cut body", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", ERR_NETWORK, "remaining", 0 },
 	{ "a cut chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhi", ERR_NETWORK, "", 0 },
 	{ "nothing", "", ERR_NETWORK, "Empty reply", 0 },
 	{ "half a header", "HTTP/1.1 200 OK\r\nContent-Le", ERR_NETWORK, "", 0 },
 	{ "gzip that nobody asked for", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nhi",
 	  ERR_PROTOCOL, "content-encoding \"gzip\"", 0 },
-	{ "identity is no coding", "HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\nContent-Length: 2\r\n\r\nhi", ERR_NONE, "hi", 200 },
-	{ "a transfer coding that nobody asked for", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+	{ "identity is no coding", "HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\nContent-Length: 2\r\n\r\nhi",
+	  ERR_NONE, "hi", 200 },
+	{ "a transfer coding that nobody asked for",
+	  "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
 	  ERR_PROTOCOL, "transfer-encoding", 0 },
-	{ "a folded header", "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 0\r\n\r\n", ERR_PROTOCOL, "header line", 0 },
-	{ "a space before the colon", "HTTP/1.1 200 OK\r\nA : b\r\nContent-Length: 0\r\n\r\n", ERR_PROTOCOL, "header line", 0 },
+	{ "a folded header", "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 0\r\n\r\n", ERR_PROTOCOL,
+	  "header line", 0 },
+	{ "a space before the colon", "HTTP/1.1 200 OK\r\nA : b\r\nContent-Length: 0\r\n\r\n", ERR_PROTOCOL,
+	  "header line", 0 },
 	{ "two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi!", ERR_PROTOCOL,
 	  "Content-Length 2 and 3", 0 },
-	{ "one length twice", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi", ERR_NONE, "hi", 200 },
+	{ "one length twice", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi", ERR_NONE,
+	  "hi", 200 },
 	{ "no HTTP at all", "SSH-2.0-OpenSSH_9.2\r\n", ERR_PROTOCOL, "", 0 },
 	{ "TLS bytes", "\x15\x03\x01", ERR_PROTOCOL, "", 0 },
 };
@@ -137,7 +145,8 @@ static void echo(void *arg, const struct peer_request *req, struct peer_answer *
 	CLEANUP(freep) char *whole = xasprintf("%s%.*s", req->head, (int)req->body_len, req->body);
 
 	(void)arg;
-	say_whole(answer, "200 OK", "X-One: 1\r\nX-ONE: 2\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: 1000000000\r\n",
+	say_whole(answer, "200 OK",
+		  "X-One: 1\r\nX-ONE: 2\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: 1000000000\r\n",
 		  whole, strlen(whole));
 }
 
@@ -209,9 +218,11 @@ static void test_nobody_listens(void **state)
 {
 	struct peer *peer = peer_new(loop, NULL, echo, NULL);
 	CLEANUP(freep) char *url = peer_url(peer, "/x");
-	CLEANUP(freep) char *text = xasprintf("GET %s: connect to 127.0.0.1:%u: connection refused", url, peer_port(peer));
+	CLEANUP(freep)
+	char *text = xasprintf("GET %s: connect to 127.0.0.1:%u: connection refused", url, peer_port(peer));
 	const struct http_request tcp = { .method = "GET", .url = url };
-	const struct http_request un = { .method = "GET", .url = "http://docker/v1/info", .unix_socket = "/nonexistent/sock" };
+	const struct http_request un = { .method = "GET", .url = "http://docker/v1/info",
+					 .unix_socket = "/nonexistent/sock" };
 	struct http_response resp;
 	struct err err;
 
@@ -223,8 +234,8 @@ static void test_nobody_listens(void **state)
 	assert_int_equal(err.errnum, ECONNREFUSED);
 	assert_true(err.retryable);
 	assert_int_equal(http_do(http, &un, &resp, &err), -1);
-	assert_string_equal(err.msg,
-			    "GET /v1/info on /nonexistent/sock: connect to /nonexistent/sock: no such file or directory");
+	assert_string_equal(
+		err.msg, "GET /v1/info on /nonexistent/sock: connect to /nonexistent/sock: no such file or directory");
 	assert_int_equal(err.errnum, ENOENT);
 }
 
@@ -278,14 +289,15 @@ static void test_proxy(void **state)
 		{ "https://169.254.169.254/x", ERR_REFUSED, NULL },
 	};
 	const struct http_header headers[] = { { "Authorization", "Basic c2VjcmV0" } };
-	const struct http_config config = { .user_agent = "berth/test", .ca_bundle = "/etc/ssl/certs/ca-certificates.crt" };
+	const struct http_config config = { .user_agent = "berth/test",
+					    .ca_bundle = "/etc/ssl/certs/ca-certificates.crt" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct peer *proxy = peer_new(loop, NULL, be_proxy, NULL);
 		CLEANUP(freep) char *proxy_url = peer_url(proxy, "/");
-		const struct http_request req = { .method = "GET", .url = rows[i].url, .headers = headers, .n_headers = 1,
-						  .max_body_bytes = 4096, .least = ADDRESS_PUBLIC,
+		const struct http_request req = { .method = "GET", .url = rows[i].url, .headers = headers,
+						  .n_headers = 1, .max_body_bytes = 4096, .least = ADDRESS_PUBLIC,
 						  .total_timeout_ms = 3000 };
 		CLEANUP(http_response_free) struct http_response resp = { 0 };
 		struct err err = { 0 };

@@ -18,7 +18,8 @@ static void echo(void *arg, const struct peer_request *req, struct peer_answer *
 	CLEANUP(freep) char *whole = xasprintf("%s%.*s", req->head, (int)req->body_len, req->body);
 
 	(void)arg;
-	say_whole(answer, "200 OK", "X-One: 1\r\nX-ONE: 2\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: 1000000000\r\n",
+	say_whole(answer, "200 OK",
+		  "X-One: 1\r\nX-ONE: 2\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: 1000000000\r\n",
 		  whole, strlen(whole));
 }
 
@@ -158,7 +159,8 @@ static void test_upload(void **state)
 		assert_int_equal(loop_sleep(loop, 1, &err), 0);
 	}
 	assert_false(w.failed);
-	assert_non_null(strstr(buf_str(peer_received(peer)), "\r\n5\r\n12345\r\n5\r\n12345\r\n5\r\n12345\r\n0\r\n\r\n"));
+	assert_non_null(
+		strstr(buf_str(peer_received(peer)), "\r\n5\r\n12345\r\n5\r\n12345\r\n5\r\n12345\r\n0\r\n\r\n"));
 	peer_free(peer);
 	assert_int_equal(unlink(sock), 0);
 	assert_int_equal(rmdir(path), 0);

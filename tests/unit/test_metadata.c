@@ -50,7 +50,8 @@ static void keys_are_redacted(void **state)
 		const char *path, *text, *want; /* NULL: as it was */
 	} cases[] = {
 		{ role, "{\"Code\":\"Success\",\"SecretAccessKey\":\"CANARY\",\"Token\":\"CANARY\"}",
-		  "{\n  \"Code\": \"Success\",\n  \"SecretAccessKey\": \"(redacted)\",\n  \"Token\": \"(redacted)\"\n}" },
+		  "{\n  \"Code\": \"Success\",\n  \"SecretAccessKey\": \"(redacted)\",\n"
+		  "  \"Token\": \"(redacted)\"\n}" },
 		{ role, "{\"Code\":\"Success\",\"SecretAccessKey\":\"CANA", "(redacted)" },
 		{ role, "CANARY", "(redacted)" },
 		{ role, "[\"CANARY\"]", "(redacted)" },

@@ -53,7 +53,8 @@ static const struct {
 	{ "Docker's jump came before ours", &plan,
 	  DOCKERS_NAT ":BERTH-web - [0:0]\n-A PREROUTING " JUMP NAT_RULES FILTER_RIGHT,
 	  "*nat\n:BERTH-web - [0:0]\n-D PREROUTING " JUMP "-I PREROUTING 1 " JUMP NAT_RULES "COMMIT\n" },
-	{ "two jumps", &plan, "*nat\n:BERTH-web - [0:0]\n-A PREROUTING " JUMP "-A PREROUTING " JUMP NAT_RULES FILTER_RIGHT,
+	{ "two jumps", &plan,
+	  "*nat\n:BERTH-web - [0:0]\n-A PREROUTING " JUMP "-A PREROUTING " JUMP NAT_RULES FILTER_RIGHT,
 	  "*nat\n:BERTH-web - [0:0]\n-D PREROUTING " JUMP "-D PREROUTING " JUMP "-I PREROUTING 1 " JUMP NAT_RULES
 	  "COMMIT\n" },
 	{ "a service whose name begins as ours", &plan,
@@ -119,7 +120,8 @@ static void test_bridges(void **state)
 			continue;
 		char *at = strstr(text.data, " -p tcp");
 		*strrchr((*at = '\0', text.data), '\n') = '\0';
-		row_str(bridges[i].bridge, "last", bridges[i].last_return, strrchr(text.data, '\n') + sizeof "-A BERTH-web ");
+		row_str(bridges[i].bridge, "last", bridges[i].last_return,
+			strrchr(text.data, '\n') + sizeof "-A BERTH-web ");
 	}
 	table_end();
 }

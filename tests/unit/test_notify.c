@@ -21,7 +21,8 @@ static int listen_at(const char *name)
 	if (*name == '@')
 		addr.sun_path[0] = '\0';
 	assert_int_equal(
-		bind(fd, (struct sockaddr *)&addr, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name))), 0);
+		bind(fd, (struct sockaddr *)&addr, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name))),
+		0);
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
 	setenv("NOTIFY_SOCKET", name, 1);
 	return fd;
@@ -126,7 +127,8 @@ static void watchdog_period(void **state)
 		const char *usec, *pid;
 		int64_t ms;
 	} rows[] = {
-		{ NULL, NULL, 0 },     { "", NULL, 0 },		{ "60000000", NULL, 60000 }, { "60000000", self, 60000 },
+		{ NULL, NULL, 0 },     { "", NULL, 0 },		{ "60000000", NULL, 60000 },
+		{ "60000000", self, 60000 },
 		{ "60000000", "1", 0 }, { "60000000", "", 60000 }, { "0", NULL, 0 },		  { "-5", NULL, 0 },
 		{ "1x", NULL, 0 },     { "999", NULL, 0 },	{ "99999999999999999999", NULL, 0 },
 	};

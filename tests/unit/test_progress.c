@@ -20,8 +20,8 @@ static void sizes(void **state)
 	} rows[] = {
 		{ 0, "0 B" },		  { 1, "1 B" },		     { 999, "999 B" },		 { 1000, "1.0 kB" },
 		{ 1049, "1.0 kB" },	  { 9949, "9.9 kB" },	     { 9960, "10 kB" },		 { 10400, "10 kB" },
-		{ 999499, "999 kB" },	  { 999500, "1.0 MB" },	     { 1200000000, "1.2 GB" },	 { 999999999999, "1.0 TB" },
-		{ 45000000000000, "45 TB" }, { 9e18, "9000000 TB" },
+		{ 999499, "999 kB" },	  { 999500, "1.0 MB" },	     { 1200000000, "1.2 GB" },
+		{ 999999999999, "1.0 TB" }, { 45000000000000, "45 TB" }, { 9e18, "9000000 TB" },
 	};
 	char text[SIZE_TEXT_MAX];
 
@@ -223,7 +223,8 @@ static void bars_come_and_go(void **state)
 
 		obey(&s, out);
 		row_int(rows[i].name, "rows that wrapped", 0, (int64_t)s.wraps);
-		row_int(rows[i].name, "drew", 1, strstr(out, "[====") != NULL || rows[i].layers == 1 || rows[i].rows < 4);
+		row_int(rows[i].name, "drew", 1,
+			strstr(out, "[====") != NULL || rows[i].layers == 1 || rows[i].rows < 4);
 		/* At the end only the log lines are there. */
 		size_t middle = rows[i].layers > 1 ? 2 : 0;
 		for (size_t k = 0; k < middle; k++)

@@ -11,7 +11,9 @@ static const struct {
 } answers[] = {
 	{ "1.7, 2.0", ROOT CAPABILITY("\x09", "remap-ids"), false },
 	{ "without any capability", ROOT, false },
-	{ "2.2, 2.3", ROOT CAPABILITY("\x09", "remap-ids") CAPABILITY("\x0e", "only-remap-ids") CAPABILITY("\x06", "rebase"), true },
+	{ "2.2, 2.3",
+	  ROOT CAPABILITY("\x09", "remap-ids") CAPABILITY("\x0e", "only-remap-ids") CAPABILITY("\x06", "rebase"),
+	  true },
 	{ "2.2 before its directory", CAPABILITY("\x06", "rebase") ROOT, true },
 	{ "something like it", ROOT CAPABILITY("\x07", "rebases"), false },
 	{ "something like it, shorter", ROOT CAPABILITY("\x05", "rebas"), false },
@@ -71,7 +73,8 @@ static void test_no_such_snapshotter(void **state)
 		struct containerd c = { .snapshotter = (char *)"overlayfs" };
 		Ctd__PluginsResponse *answer = answer_of(plugins[i]);
 		struct err err;
-		row_refused(plugins[i], containerd_note_plugins(&c, answer, &err), ERR_CONFIG, "no snapshotter overlayfs", &err);
+		row_refused(plugins[i], containerd_note_plugins(&c, answer, &err), ERR_CONFIG,
+			    "no snapshotter overlayfs", &err);
 		row_int(plugins[i], "rebases", false, containerd_rebases(&c));
 		ctd__plugins_response__free_unpacked(answer, NULL);
 		free(c.root);

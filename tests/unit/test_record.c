@@ -72,7 +72,8 @@ static struct json *read_state(void)
 	struct json *doc = NULL;
 	struct err err;
 
-	if (fs_read(file, &text, &err) < 0 || json_parse(buf_str(&text), text.len, &json_default_limits, &doc, &err) < 0)
+	if (fs_read(file, &text, &err) < 0 ||
+	    json_parse(buf_str(&text), text.len, &json_default_limits, &doc, &err) < 0)
 		fail_msg("%s", err.msg);
 	return doc;
 }
@@ -246,7 +247,8 @@ static void deployed(const char *name, const char *digest, const char *config, c
 static void failed_in_passing(const char *name, const char *digest, const char *config, const char *failure)
 {
 	const struct record_deployment r = {
-		.name = name, .by = "deploy", .digest = digest, .config = config, .failure = failure, .passing = true, .gap_ms = -1,
+		.name = name, .by = "deploy", .digest = digest, .config = config, .failure = failure, .passing = true,
+		.gap_ms = -1,
 	};
 	struct err err;
 
@@ -264,8 +266,8 @@ static bool has_failed(const char *name, const char *digest, const char *config)
 static void rolled_back(const char *name, const char *to, const char *from, const char *config)
 {
 	const struct record_deployment r = {
-		.name = name, .by = "rollback", .digest = to, .config = config, .from_digest = from, .from_config = config,
-		.gap_ms = -1,
+		.name = name, .by = "rollback", .digest = to, .config = config,
+		.from_digest = from, .from_config = config, .gap_ms = -1,
 	};
 	struct err err;
 

@@ -49,8 +49,9 @@ static void test_lines(void **state)
 		row_int(lines[i].row, "parsed", lines[i].want != NULL, ok);
 		if (!ok || !lines[i].want)
 			continue;
-		(void)snprintf(got, sizeof got, "%s %u %s %u %u %llu", inet_ntop(AF_INET6, &l.local, local, sizeof local),
-			       l.local_port, inet_ntop(AF_INET6, &l.remote, remote, sizeof remote), l.remote_port, l.state,
+		(void)snprintf(got, sizeof got, "%s %u %s %u %u %llu",
+			       inet_ntop(AF_INET6, &l.local, local, sizeof local), l.local_port,
+			       inet_ntop(AF_INET6, &l.remote, remote, sizeof remote), l.remote_port, l.state,
 			       (unsigned long long)l.inode);
 		row_str(lines[i].row, "fields", lines[i].want, got);
 	}
