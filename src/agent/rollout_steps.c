@@ -1,5 +1,7 @@
 #include "agent/rollout_internal.h"
 
+#include <errno.h>
+
 #include "agent/app_log.h"
 #include "agent/candidate.h"
 #include "agent/generation.h"
@@ -7,6 +9,10 @@
 #include "agent/route.h"
 #include "base/clock.h"
 #include "base/log.h"
+
+/* containerd gives back only after its answer what an image that did not fit had taken. */
+#define FULL_DISK_PATIENCE_MS 5000
+#define FULL_DISK_STEP_MS 100
 
 static void record(struct rollout *r, const char *failure, bool at_fault)
 {
@@ -24,11 +30,17 @@ static void record(struct rollout *r, const char *failure, bool at_fault)
 		.from_config = r->back && !failure ? r->old.label_config : NULL,
 		.gap_ms = out->gap_ms,
 	};
-	struct err noted;
+	int64_t deadline_ms = clock_mono_ms() + FULL_DISK_PATIENCE_MS;
+	struct err noted, cut;
 
 	r->recorded = true;
-	if (record_deployment(opt_str(r->d->context->options, OPT_STATE_DIR), &row, &noted) < 0)
-		log_err(LOG_LEVEL_WARNING, &noted); /* history only */
+	while (record_deployment(opt_str(r->d->context->options, OPT_STATE_DIR), &row, &noted) < 0) {
+		if (noted.errnum != ENOSPC || clock_mono_ms() > deadline_ms ||
+		    loop_sleep(r->d->context->loop, FULL_DISK_STEP_MS, &cut) < 0) {
+			log_err(LOG_LEVEL_WARNING, &noted); /* history only */
+			return;
+		}
+	}
 }
 
 void rollout_record_success(struct rollout *r)

@@ -34,6 +34,7 @@ static int worker_failed(struct transfer *t, size_t i)
 {
 	t->choked = t->err.kind == ERR_REFUSED;
 	t->choked_at = i;
+	(void)docker_disk_is_full(&t->err);
 	return err_wrap(&t->err, "layer %zu of %zu (%.19s)", i + 1, t->n,
 			t->req->resolved->parsed.layers[i].digest.text);
 }

@@ -72,7 +72,6 @@ static const struct {
 	{ "no matching entries in passwd file", "the image knows no user of that name: check --user" },
 	{ "unable to find user", "the image knows no user of that name: check --user" },
 	{ "could not select device driver", "--gpus needs the NVIDIA container toolkit on this instance" },
-	{ "no space left on device", "make room in Docker's data directory, or give it a larger volume" },
 };
 
 static int explain(struct err *err)
@@ -80,6 +79,7 @@ static int explain(struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(remedies); i++)
 		if (strstr(err->msg, remedies[i].says))
 			return err_hint(err, "%s", remedies[i].hint);
+	(void)docker_disk_is_full(err);
 	return -1;
 }
 

@@ -160,6 +160,14 @@ int docker_transport_error(struct err *err)
 	return err_wrap(err, "Docker"); /* the message names the socket */
 }
 
+bool docker_disk_is_full(struct err *err)
+{
+	if (!strcasestr(err->msg, "no space left on device"))
+		return false;
+	(void)err_hint(err, "make room in Docker's data directory, or give it a larger volume");
+	return true;
+}
+
 bool docker_is_passing(const char *message)
 {
 	static const char *const words[] = {

@@ -50,6 +50,9 @@ void docker_set_containerd(struct docker *d, const char *socket);
 int docker_connect(struct docker *d, struct err *err) MUST_CHECK;
 /* Waits for the socket up to patience_ms; at once ERR_NOT_FOUND if there is no docker at all. */
 int docker_wait(struct docker *d, int64_t patience_ms, struct err *err) MUST_CHECK;
+
+/* Whether the error is of a full disk, in Docker's words or the kernel's; if so, with a hint at what helps. */
+bool docker_disk_is_full(struct err *err);
 const struct docker_info *docker_info(const struct docker *d);
 
 /*

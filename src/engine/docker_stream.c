@@ -45,9 +45,7 @@ static bool see(void *arg, const struct json *message)
 		(void)err_set(&s->in_band, ERR_FAILED, "%.*s", (int)(len < 500 ? len : 500), text);
 		if (docker_is_passing(text))
 			(void)err_retry(&s->in_band, 0);
-		if (strstr(text, "no space left on device"))
-			(void)err_hint(&s->in_band, "make room in Docker's data directory, "
-						    "or give it a larger volume");
+		(void)docker_disk_is_full(&s->in_band);
 	}
 	if (s->message)
 		s->message(s->arg, message);

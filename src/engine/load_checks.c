@@ -36,13 +36,11 @@ int load_check_compression(const struct docker_info *info, const void *bytes, si
 
 int load_explain(struct err *err)
 {
-	static const char hung[] = "a load that was interrupted can leave dockerd hanging: restart it",
-			  full[] = "make room below Docker's data directory, or give it a larger volume";
+	static const char hung[] = "a load that was interrupted can leave dockerd hanging: restart it";
 
 	if (err->kind == ERR_TIMEOUT)
 		(void)err_hint(err, hung); /* moby#51623 */
-	if (strstr(err->msg, "no space left on device"))
-		(void)err_hint(err, full);
+	(void)docker_disk_is_full(err);
 	return err_wrap(err, "Docker's load");
 }
 

@@ -90,8 +90,7 @@ static void moved(struct load_fifo *f)
 static int explain(struct err *err)
 {
 	(void)load_explain(err);
-	if (err->kind == ERR_NETWORK || err->kind == ERR_CANCELLED ||
-	    strstr(err->msg, "no space left on device"))
+	if (err->kind == ERR_NETWORK || err->kind == ERR_CANCELLED || docker_disk_is_full(err))
 		return -1; /* nor would it then */
 	err->kind = ERR_CONFIG;
 	return err_wrap(err,

@@ -111,6 +111,7 @@ def answers(engine):
     try:
         engine.ctr("version")
         engine.docker("images", timeout=10)
+        engine.containerd.leases()  # by a connection that may have been to the one that died
         return True
     except Exception:  # noqa: BLE001 whatever it says while it is not back
         return False

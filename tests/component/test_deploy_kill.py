@@ -150,7 +150,9 @@ def test_a_dockerd_killed_during_a_deploy_leaves_one_truth(world):
     for moment in sampler.choose(steps, {phase: n for phase, n in wanted.items() if n}):
         begun = []
 
-        def outage(_, begun=begun):
+        def outage(process, begun=begun):
+            if process.poll() is not None:
+                raise ProcessLookupError
             begun.append(True)
             world.engine.kill()
 
@@ -158,6 +160,7 @@ def test_a_dockerd_killed_during_a_deploy_leaves_one_truth(world):
         service = world.start("deploy", world.image, *DEPLOY)
         over_after(service, done)  # which may hear of it before this thread does
         disarm(world)
+        done.wait(moment[2] + 0.2)  # it may begin only now
         sampler.counts[moment[0]].update({"moments": 1, "hit": bool(begun)})
         if begun:
             assert done.wait(20)
