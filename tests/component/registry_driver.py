@@ -1,4 +1,4 @@
-"""Running driver_registry, and images whose layers do not compress."""
+"""Running driver_registry against registries that misbehave, and images whose layers do not compress."""
 
 import hashlib
 import json
@@ -7,11 +7,15 @@ import random
 import subprocess
 from pathlib import Path
 
+import pytest
 import service
+from lab.cloud.images import image
 from lab.cloud.layers import layer
+from lab.cloud.registry import ScriptedRegistry
 
 BUILD = Path(os.environ.get("BERTH_BUILD") or Path(__file__).resolve().parents[2])
 DRIVER = BUILD / "tests/component/driver_registry"
+PROTOCOL_KINDS = {"refused", "protocol", "limit"}
 
 
 class Answer(service.Done):
@@ -70,3 +74,18 @@ def content(document):
     _, blobs = document.everything()
     manifest = json.loads(document.data)
     return b"".join(blobs[part["digest"]] for part in manifest["layers"])
+
+
+def sent(requests):
+    return sum(r.body_sent for r in requests)
+
+
+@pytest.fixture
+def registry():
+    """Blobs served by the registry itself, with ranges, anonymously."""
+    with ScriptedRegistry() as r:
+        r.document = image(layers_of(200_000))
+        r.content = content(r.document)
+        r.push(r.document, "app")
+        r.digest = "sha256:" + hashlib.sha256(r.content).hexdigest()
+        yield r

@@ -1,7 +1,7 @@
 """`berth pull` over a hostile network: transfers cut, spoiled and lied about.
 
-What the registry client makes of each is test_registry_client.py's; here the whole program answers for it: exit code
-and words, the requests made, the engine, memory, and secrets.
+What the registry client makes of each is told by test_registry_client_*.py; here the whole program answers for it: exit
+code and words, the requests made, the engine, memory, and secrets.
 """
 
 from attack import blob, config_digest, fresh_image, fresh_layer
