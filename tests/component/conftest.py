@@ -9,7 +9,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-pytest.register_assert_rewrite("containerd_steps", "ecr_login_steps", "killing", "parity", "registries_steps")
+pytest.register_assert_rewrite(
+    "containerd_steps", "ecr_login_steps", "hostile_layers_steps", "killing", "parity", "registries_steps"
+)
 
 import lab  # noqa: E402
 
