@@ -8,11 +8,16 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 BUILD = Path(os.environ.get("BERTH_BUILD", Path(__file__).resolve().parents[2]))
 DRIVER = BUILD / "tests/component/driver_health"
 
 LIFE_S = 5
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: 10.0.0.1:8642\r\nUser-Agent: ELB-HealthChecker/2.0\r\n\r\n"
+LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+
+needs_driver = pytest.mark.skipif(not DRIVER.exists(), reason=f"{DRIVER} is not built")
 
 
 def free_port():
@@ -66,6 +71,12 @@ class Endpoint:
     def cpu_s(self):
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    with Endpoint() as started:
+        yield started
 
 
 class Answer:
