@@ -1,7 +1,7 @@
 /*
- * One HTTP/2 connection to a Unix socket, on the loop, by nghttp2 (libcurl 7.88 begins
- * HTTP/2 anew in one that it uses again). nghttp2 judges frames, windows and the order of an
- * answer's parts; grpc_call.c judges sizes. No caller is called back before the end of a turn.
+ * One HTTP/2 connection to a Unix socket, on the loop, by nghttp2 (libcurl 7.88 begins HTTP/2 anew in one that it uses
+ * again). nghttp2 judges frames, windows and the order of an answer's parts; grpc_call.c judges sizes. No caller is
+ * called back before the end of a turn.
  */
 #include <errno.h>
 #include <nghttp2/nghttp2.h>
