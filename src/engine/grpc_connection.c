@@ -52,18 +52,13 @@ static ssize_t on_body_wanted(nghttp2_session *session, int32_t stream, uint8_t 
 	(void)source, (void)arg;
 	if (!call)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	size_t left = call->frame_len - call->frame_sent, n = left < max ? left : max;
+	size_t n = grpc_call_take(call, out, max);
 	if (!n && !call->last) {
 		call->deferred = true;
 		return NGHTTP2_ERR_DEFERRED;
 	}
-	memcpy(out, call->frame + call->frame_sent, n);
-	call->frame_sent += n;
-	grpc_call_moved(call);
-	if (n == left && call->last)
+	if (call->last && call->frame_sent == call->frame_len)
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
-	if (n == left)
-		grpc_call_sent(call);
 	return (ssize_t)n;
 }
 

@@ -69,10 +69,18 @@ void grpc_call_moved(struct grpc_call *call)
 	call->moved_ms = clock_mono_ms();
 }
 
-void grpc_call_sent(struct grpc_call *call)
+size_t grpc_call_take(struct grpc_call *call, uint8_t *out, size_t max)
 {
-	if (!call->last)
+	size_t left = call->frame_len - call->frame_sent, n = left < max ? left : max;
+
+	if (!n)
+		return 0;
+	memcpy(out, call->frame + call->frame_sent, n);
+	call->frame_sent += n;
+	grpc_call_moved(call);
+	if (n == left && !call->last)
 		tell(call);
+	return n;
 }
 
 static void keep(char *out, size_t size, const char *value, size_t len)

@@ -60,8 +60,8 @@ struct grpc_call {
 
 /* Bytes of it moved. */
 void grpc_call_moved(struct grpc_call *call);
-/* All of its frame has been taken. */
-void grpc_call_sent(struct grpc_call *call);
+/* Takes what is to be sent next of its frame, at most max bytes; says how many, 0 when all has been taken. */
+size_t grpc_call_take(struct grpc_call *call, uint8_t *out, size_t max);
 /* One header, or trailer. -1: there are too many. */
 int grpc_call_header(struct grpc_call *call, const char *name, size_t name_len, const char *value, size_t value_len);
 /* Bytes of the answer. -1: there are too many. */
