@@ -298,3 +298,19 @@ bool asks(const struct peer_request *req, const char *method_and_path)
 
 	return strncmp(req->head, method_and_path, n) == 0 && req->head[n] == ' ';
 }
+
+void echo(void *arg, const struct peer_request *req, struct peer_answer *answer)
+{
+	CLEANUP(freep) char *whole = xasprintf("%s%.*s", req->head, (int)req->body_len, req->body);
+
+	(void)arg;
+	say_whole(answer, "200 OK",
+		  "X-One: 1\r\nX-ONE: 2\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: 1000000000\r\n",
+		  whole, strlen(whole));
+}
+
+void silence(void *arg, const struct peer_request *req, struct peer_answer *answer)
+{
+	(void)req;
+	say(answer, "%s", arg ? (const char *)arg : "");
+}

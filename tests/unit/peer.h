@@ -46,4 +46,7 @@ void say_whole(struct peer_answer *a, const char *status, const char *headers, c
 char *asked(const struct peer_request *req, const char *name);
 bool asks(const struct peer_request *req, const char *method_and_path);
 
+/* Peers of several tests: one answers with the request, head and body; one says *arg, a string or NULL, and no more. */
+peer_fn echo, silence;
+
 #endif

@@ -7,22 +7,6 @@
 #include "base/clock.h"
 #include "peer.h"
 
-static void silence(void *arg, const struct peer_request *req, struct peer_answer *answer)
-{
-	(void)req;
-	say(answer, "%s", arg ? (const char *)arg : "");
-}
-
-static void echo(void *arg, const struct peer_request *req, struct peer_answer *answer)
-{
-	CLEANUP(freep) char *whole = xasprintf("%s%.*s", req->head, (int)req->body_len, req->body);
-
-	(void)arg;
-	say_whole(answer, "200 OK",
-		  "X-One: 1\r\nX-ONE: 2\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: 1000000000\r\n",
-		  whole, strlen(whole));
-}
-
 /* A reader that takes its bytes in turns. */
 struct reader {
 	struct http_transfer *t;
