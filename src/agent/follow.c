@@ -183,11 +183,11 @@ static int look(struct follow *f, struct container_state *state, struct err *err
 			f->nameless = deploy_lock_is_others(&d->deploying);
 			return !f->nameless;
 		}
-		if (!err->retryable)
+		if (err->kind == ERR_CANCELLED)
 			return -1;
-		/* Docker is away; the app may well serve on, but nobody can say so. */
+		/* Docker is away, or unwell; the app may well serve on, but nobody can say so. */
+		f->outage |= err->retryable;
 		(void)follow_take_reason(f, err);
-		f->outage = true;
 		feed(f, false);
 		return 0;
 	}
@@ -235,11 +235,15 @@ static int mind_route(struct follow *f, const struct container_state *state, str
 	f->route_by_ms = clock_mono_ms() + SWITCH_CHECK_MS;
 	if (route_is_lost(f->d, state))
 		f->unsettled = f->woken = true; /* what is true is written again under the lock of whoever deploys */
-	if (route_check(f->d, err) == 0)
+	if (route_check(f->d, err) == 0) {
+		f->route_said[0] = '\0';
 		return 0;
+	}
 	if (err->kind == ERR_CANCELLED)
 		return -1;
-	log_warning("%s", err->msg);
+	if (!streq(f->route_said, err->msg))
+		log_warning("%s", err->msg);
+	(void)snprintf(f->route_said, sizeof f->route_said, "%s", err->msg);
 	err_clear(err);
 	return 0;
 }

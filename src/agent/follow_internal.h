@@ -24,6 +24,7 @@ struct follow {
 	bool failed;              /* the ready timeout has passed: `failed` until it is ready after all */
 	int64_t ready_by_ms;      /* -1: no grace */
 	int64_t route_by_ms;      /* when the switch is looked at again */
+	char route_said[512];     /* what was wrong with it then, and has been told; "" nothing */
 	char reason[PROBE_REASON_SIZE];
 };
 

@@ -88,7 +88,7 @@ static int take_over(struct follow *f, struct err *err)
 		result = deployment_hand_over(d, REDEPLOY_MEND_ARGV0, err);
 	f->unsettled = result < 0;
 	f->others &= f->unsettled;
-	f->woken = true;
+	f->woken |= !f->unsettled; /* what failed is as it was: the next look comes at its time */
 	return result;
 }
 

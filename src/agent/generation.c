@@ -26,11 +26,13 @@ int generation_look(struct deployment *d, const char *name, struct container_sta
 	return err_hint(err, "remove or rename it (`docker rename %s OTHER`), or choose another --name", name);
 }
 
-int generation_check_prev(struct deployment *d, struct err *err)
+int generation_check_names(struct deployment *d, bool has_old, struct err *err)
 {
-	CLEANUP(container_state_clear) struct container_state state = { 0 };
+	CLEANUP(container_state_clear) struct container_state next = { 0 }, prev = { 0 };
 
-	return generation_look(d, d->prev, &state, err) < 0 ? -1 : 0;
+	if (generation_look(d, d->next, &next, err) < 0)
+		return -1;
+	return has_old && generation_look(d, d->prev, &prev, err) < 0 ? -1 : 0;
 }
 
 bool generation_is_same(const struct deployment *d, const struct container_state *s)

@@ -44,8 +44,8 @@ int generation_make(struct deployment *d, const struct acquired *image, struct e
  */
 int generation_candidate(struct deployment *d, const struct acquired *image, bool switched, struct err *err) MUST_CHECK;
 
-/* ERR_CONFLICT: a stranger's container is called NAME-prev, which is what NAME becomes. */
-int generation_check_prev(struct deployment *d, struct err *err) MUST_CHECK;
+/* ERR_CONFLICT: a stranger's container is called NAME-next, or NAME-prev, which is what NAME (has_old) becomes. */
+int generation_check_names(struct deployment *d, bool has_old, struct err *err) MUST_CHECK;
 
 /*
  * The names move, without touching what runs: NAME (has_old) → NAME-prev, whose predecessor is removed, and

@@ -17,14 +17,23 @@ static void trio_clear(struct trio *t)
 	container_state_clear(&t->prev);
 }
 
+/* A stranger's is in nobody's way until NAME is to be replaced: generation_check_names(). */
+static int look_beside(struct deployment *d, const char *name, struct container_state *state, struct err *err)
+{
+	int found = generation_look(d, name, state, err);
+
+	if (found >= 0 || err->kind != ERR_CONFLICT)
+		return found;
+	err_clear(err);
+	return 1;
+}
+
 static int trio_look(struct deployment *d, struct trio *t, struct err *err)
 {
 	int name = generation_look(d, d->name, &t->name, err);
-	int next = name < 0 ? -1 : generation_look(d, d->next, &t->next, err);
-	int prev = next < 0 ? -1 : generation_look(d, d->prev, &t->prev, err);
+	int next = name < 0 ? -1 : look_beside(d, d->next, &t->next, err);
+	int prev = next < 0 ? -1 : look_beside(d, d->prev, &t->prev, err);
 
-	if (next >= 0 && prev < 0 && err->kind == ERR_CONFLICT)
-		prev = 1; /* a stranger's is in nobody's way yet */
 	route_target(d, t->target);
 	t->has_name = name == 0;
 	t->has_next = next == 0;
@@ -149,12 +158,16 @@ int generation_end_prev(struct deployment *d, struct err *err)
 	return 0;
 }
 
-/* dockerd would start it again with itself; unless-stopped stays stopped. Podman can change no policy. */
+/*
+ * dockerd would start it again with itself, with on-failure where the app did not end with 0; unless-stopped stays
+ * stopped. Podman can change no policy.
+ */
 static int retire(struct deployment *d, const struct container_state *s, struct err *err)
 {
 	const struct json *policy = json_get(json_get(json_get(s->inspect, "HostConfig"), "RestartPolicy"), "Name");
+	const char *now = json_string(policy);
 
-	if (!generation_label(s, LABEL_RESTART) || !streq(json_string(policy), "always") ||
+	if (!generation_label(s, LABEL_RESTART) || !(streq(now, "always") || streq(now, "on-failure")) ||
 	    docker_info(d->context->docker)->store == DOCKER_STORE_PODMAN)
 		return 0;
 	return container_set_restart(d->context->docker, s->id, "no", 0, err);

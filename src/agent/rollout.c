@@ -246,7 +246,7 @@ static int deploy(struct rollout *r, struct err *err)
 		return stay(r, err);
 	if (!r->req->force && refuse_known_failure(r, err) < 0)
 		return -1;
-	if ((r->has_old && generation_check_prev(d, err) < 0) || rollout_choose(r, err) < 0)
+	if (generation_check_names(d, r->has_old, err) < 0 || rollout_choose(r, err) < 0)
 		return -1;
 	bool switched = r->has_old && r->strategy == STRATEGY_BLUE_GREEN;
 	if (generation_candidate(d, &image, switched, err) < 0) {
@@ -317,6 +317,8 @@ static int go_back(struct rollout *r, struct err *err)
 		err_set(err, ERR_NOT_FOUND, "nothing to go back to: there is no %s", d->prev);
 		return err_hint(err, "it is there after a `berth deploy` that replaced a container");
 	}
+	if (generation_check_names(d, true, err) < 0)
+		return -1;
 	/* As it was made: only one that is reached through the switch can stand beside another. */
 	r->strategy = route_is_switched(&prev) ? STRATEGY_BLUE_GREEN : STRATEGY_RECREATE;
 	(void)snprintf(r->out->digest, sizeof r->out->digest, "%s", prev.label_digest ?: "");

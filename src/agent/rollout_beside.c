@@ -113,6 +113,8 @@ static int retire_old(struct rollout *r, struct err *err)
 	int64_t patience_ms = r->hurried ? HURRIED_DRAIN_MS : INT64_MAX;
 	size_t left = 0;
 
+	if (rollout_look_at_old(r, err) < 0 && err->kind != ERR_CANCELLED)
+		return -1;
 	if (!r->old.running && !r->old.restarting)
 		return 0;
 	log_info("draining the old container");

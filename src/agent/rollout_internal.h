@@ -39,7 +39,11 @@ int rollout_carry_out(struct rollout *r, struct err *err) MUST_CHECK;
  */
 int rollout_beside(struct rollout *r, struct err *err) MUST_CHECK;
 
-/* What rollout_carry_out() and rollout_beside() share. */
+/*
+ * What rollout_carry_out() and rollout_beside() share. r->old as it is now: while the image came and the new one started,
+ * somebody may have started, stopped or removed it.
+ */
+int rollout_look_at_old(struct rollout *r, struct err *err) MUST_CHECK;
 int rollout_promote(struct rollout *r, struct err *err) MUST_CHECK;
 /*
  * Returns -1 with what it was about, as a failure for good; 0 if the names had moved too far: then the candidate is

@@ -174,8 +174,28 @@ int rollout_undo(struct rollout *r, bool at_fault, const struct err *why, struct
 	return err_wrap(err, "%s of %s failed", r->back ? "rollback" : "deploy", d->image ?: d->name);
 }
 
+int rollout_look_at_old(struct rollout *r, struct err *err)
+{
+	struct container_state now = { 0 };
+
+	if (!r->has_old)
+		return 0;
+	if (container_inspect(r->d->context->docker, r->old.id, &now, err) == 0) {
+		container_state_clear(&r->old);
+		r->old = now;
+		return 0;
+	}
+	if (err->kind != ERR_NOT_FOUND)
+		return -1;
+	err_clear(err);
+	r->old.running = r->old.restarting = false;
+	return 0;
+}
+
 static int make_room(struct rollout *r, struct err *err)
 {
+	if (rollout_look_at_old(r, err) < 0)
+		return -1;
 	if (!r->has_old || !(r->old.running || r->old.restarting))
 		return 0;
 	log_notice("stopping %s; there is no service until the new one is ready", r->d->name);

@@ -103,7 +103,7 @@ int route_lead(struct deployment *d, const char *name, enum switch_busy busy, st
 	return route_is_switched(&state) ? lead(d, &state, busy, err) : route_leave(d, err);
 }
 
-/* On this host a connection is accepted or refused at once. */
+/* On this host a connection is accepted or refused at once, unless a rule of somebody's drops it. */
 static bool accepts(const struct switch_endpoint *e)
 {
 	bool v6 = strchr(e->host_ip, ':') != NULL;
@@ -113,6 +113,7 @@ static bool accepts(const struct switch_endpoint *e)
 	struct sockaddr_in four = { .sin_family = AF_INET,
 				    .sin_port = htons(e->host_port),
 				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	const struct timeval patience = { .tv_sec = 1 };
 	CLEANUP(closep) int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	/* "", 0.0.0.0 and :: are every address, loopback too. */
@@ -120,7 +121,8 @@ static bool accepts(const struct switch_endpoint *e)
 		(void)inet_pton(AF_INET6, e->host_ip, &six.sin6_addr);
 	else if (*e->host_ip && !streq(e->host_ip, "0.0.0.0"))
 		(void)inet_pton(AF_INET, e->host_ip, &four.sin_addr);
-	return fd >= 0 && connect(fd, v6 ? (void *)&six : (void *)&four, v6 ? sizeof six : sizeof four) == 0;
+	return fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0 &&
+	       connect(fd, v6 ? (void *)&six : (void *)&four, v6 ? sizeof six : sizeof four) == 0;
 }
 
 bool route_is_open(const struct container_state *s)

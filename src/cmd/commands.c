@@ -31,8 +31,8 @@ const struct command command_table[] = {
 	  "No network is needed. A second rollback goes forward again.",
 	  CMD_ROLLBACK, 0, cmd_rollback },
 	{ "down", "[--purge] [OPTIONS]", "stop and remove what berth made here",
-	  "Drains, stops and removes the service's containers and the rules that lead to them; with --purge also the "
-	  "images that berth brought for it. Stop a running berth up first: it would make the container again.",
+	  "Drains, stops and removes the service's containers and the rules that lead to them; with --purge also their "
+	  "images' own volumes, and the images that berth brought for it. Stop a running berth up first: it would make the container again.",
 	  CMD_DOWN, 0, cmd_down },
 	{ "pull", "IMAGE [OPTIONS]", "pull and unpack an image, for AMI bakes",
 	  "Fetches what the engine lacks of IMAGE, verifies every byte and hands it over. Nothing is started.",

@@ -31,13 +31,21 @@ static int stop_container(struct deployment *d, const struct container_state *s,
 	return container_stop(d->context->docker, s->id, -1, err);
 }
 
+/* With --purge its image's own volumes go too. */
+static int remove_it(struct deployment *d, const char *id, struct err *err)
+{
+	struct docker *docker = d->context->docker;
+
+	return opt_flag(d->context->options, OPT_PURGE) ? container_remove_whole(docker, id, err)
+							: container_remove(docker, id, true, err);
+}
+
 /* *image: what it was made from, as asked; unchanged when there is no such container. */
 static int remove_container(struct deployment *d, const char *name, bool stop, char **image, struct err *err)
 {
 	CLEANUP(container_state_clear) struct container_state state = { 0 };
-	struct docker *docker = d->context->docker;
 
-	if (container_inspect(docker, name, &state, err) < 0) {
+	if (container_inspect(d->context->docker, name, &state, err) < 0) {
 		if (err->kind != ERR_NOT_FOUND)
 			return -1;
 		err_clear(err);
@@ -49,7 +57,7 @@ static int remove_container(struct deployment *d, const char *name, bool stop, c
 	}
 	if (stop && (state.running || state.restarting) && stop_container(d, &state, err) < 0)
 		return -1;
-	if (container_remove(docker, state.id, true, err) < 0)
+	if (remove_it(d, state.id, err) < 0)
 		return -1;
 	log_notice("removed %s", name);
 	if (state.label_image) {

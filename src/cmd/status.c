@@ -1,5 +1,6 @@
 #include "cmd/cmd.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 #include "agent/board.h"
@@ -317,12 +318,29 @@ static int run(struct context *c, const char *name, struct err *err)
 	}
 }
 
+/* Who holds a lock is seen by whoever may open it: to others a running `berth up` would be none. */
+static int check_sight(const struct options *o, const char *name, struct err *err)
+{
+	const char *run_dir = opt_str(o, OPT_RUN_DIR);
+	CLEANUP(freep) char *serving = xasprintf("%s/%s.lock", run_dir, name);
+	CLEANUP(freep) char *deploying = xasprintf("%s/deploying/%s", run_dir, name);
+	const char *const locks[] = { serving, deploying };
+
+	for (size_t i = 0; i < ARRAY_LEN(locks); i++)
+		if (access(locks[i], R_OK) < 0 && errno == EACCES) {
+			err_set(err, ERR_DENIED, "what runs here is for root to see: %s cannot be opened", locks[i]);
+			return err_hint(err, "run it as root");
+		}
+	return 0;
+}
+
 int cmd_status(const struct invocation *in, struct err *err)
 {
 	CLEANUP(freep) char *name = NULL;
 	struct context c;
 
-	if (cmd_service_name(&in->options, &name, err) < 0 || context_open(&c, &in->options, 0, err) < 0)
+	if (cmd_service_name(&in->options, &name, err) < 0 || check_sight(&in->options, name, err) < 0 ||
+	    context_open(&c, &in->options, 0, err) < 0)
 		return -1;
 	int result = run(&c, name, err);
 	context_close(&c);
