@@ -6,6 +6,8 @@
 #include "base/log.h"
 
 #define STARTING_INTERVAL_MS 100
+/* A dockerd that is slower keeps nobody from asking the app. */
+#define LOOK_TIMEOUT_MS 2000
 
 static void on_event(void *arg, const struct json *event)
 {
@@ -172,26 +174,43 @@ static int meet(struct follow *f, const struct container_state *state, struct er
 	return 0;
 }
 
+static void note_place(struct follow *f, const struct container_state *state)
+{
+	f->seen = (struct container_state){
+		.running = state->running && !state->restarting,
+		.host_network = state->host_network,
+	};
+	memcpy(f->seen.address, state->address, sizeof f->seen.address);
+}
+
+/* Docker is away, hangs, or is unwell: the app may well serve on, and may have ended. It can say so itself. */
+static int ask_where_it_was(struct follow *f, struct err *err)
+{
+	bool listens = f->probe.kind == PROBE_HTTP || f->probe.kind == PROBE_TCP;
+
+	f->outage |= err->retryable;
+	(void)follow_take_reason(f, err);
+	if (listens && f->seen.running && !f->died)
+		return ask(f, &f->seen, err);
+	feed(f, false);
+	return 0;
+}
+
 /* One look at the container. 0 looked, 1 it is not there any more. */
 static int look(struct follow *f, struct container_state *state, struct err *err)
 {
 	struct deployment *d = f->d;
 
-	if (container_inspect(d->context->docker, d->name, state, err) < 0) {
+	if (container_inspect_for(d->context->docker, d->name, LOOK_TIMEOUT_MS, state, err) < 0) {
 		if (err->kind == ERR_NOT_FOUND) {
 			err_clear(err);
 			f->nameless = deploy_lock_is_others(&d->deploying);
 			return !f->nameless;
 		}
-		if (err->kind == ERR_CANCELLED)
-			return -1;
-		/* Docker is away, or unwell; the app may well serve on, but nobody can say so. */
-		f->outage |= err->retryable;
-		(void)follow_take_reason(f, err);
-		feed(f, false);
-		return 0;
+		return err->kind == ERR_CANCELLED ? -1 : ask_where_it_was(f, err);
 	}
 	f->nameless = false;
+	note_place(f, state);
 	if (!state->label_name || meet(f, state, err) < 0)
 		return state->label_name ? -1 : 1;
 	d->snapshot.restart_count = state->restart_count;

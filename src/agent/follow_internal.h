@@ -12,6 +12,7 @@ struct follow {
 	struct docker_events *events;
 	char id[65];              /* of the container that is followed */
 	struct probe probe;       /* and what asks it */
+	struct container_state seen; /* of the last look that told: whether it runs, and where. Nothing else */
 	bool nameless;            /* nothing is called NAME for a moment: what was said of it holds */
 	bool others;              /* another berth was seen at work on the containers */
 	bool unsettled;           /* and may have died at it */

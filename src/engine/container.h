@@ -65,6 +65,9 @@ void container_state_clear(struct container_state *s);
 
 /* ERR_NOT_FOUND when there is none. */
 int container_inspect(struct docker *d, const char *name, struct container_state *out, struct err *err) MUST_CHECK;
+/* The same with a deadline of its own. */
+int container_inspect_for(struct docker *d, const char *name, int64_t timeout_ms, struct container_state *out,
+			  struct err *err) MUST_CHECK;
 /* id_out: 65 bytes. ERR_CONFLICT: the name is taken. Docker's warnings are appended to *warnings. */
 int container_create(struct docker *d, const char *name, const struct json *body, const char *platform,
 		     char id_out[65], struct strv *warnings, struct err *err) MUST_CHECK;

@@ -124,12 +124,12 @@ static void read_labels(const struct json *labels, struct container_state *s)
 		*ours[i].out = xstrdup(json_string(json_get(labels, ours[i].name)));
 }
 
-static int fetch(struct docker *d, const char *name, struct json **out, struct err *err)
+static int fetch(struct docker *d, const char *name, int64_t timeout_ms, struct json **out, struct err *err)
 {
 	CLEANUP(freep) char *escaped = docker_escape(name);
 	CLEANUP(freep) char *path = xasprintf("/containers/%s/json", escaped);
 
-	return docker_call(d, "GET", path, NULL, out, err);
+	return docker_call_for(d, "GET", path, NULL, timeout_ms, out, err);
 }
 
 static int read_inspect(const struct json *inspect, struct container_state *s, struct err *err)
@@ -162,32 +162,37 @@ static int read_inspect(const struct json *inspect, struct container_state *s, s
 /*
  * --network container:X: the address is that container's. Failure leaves it empty: X may be gone.
  */
-static void borrow_address(struct docker *d, struct container_state *s)
+static void borrow_address(struct docker *d, struct container_state *s, int64_t timeout_ms)
 {
 	const char *mode = json_string(json_get(json_get(s->inspect, "HostConfig"), "NetworkMode"));
 	const char *other = mode ? skip_prefix(mode, "container:") : NULL;
 	CLEANUP(json_freep) struct json *inspect = NULL;
 	struct err ignored;
 
-	if (!other || fetch(d, other, &inspect, &ignored) < 0)
+	if (!other || fetch(d, other, timeout_ms, &inspect, &ignored) < 0)
 		return;
 	mode = json_string(json_get(json_get(inspect, "HostConfig"), "NetworkMode"));
 	s->host_network = streq(mode, "host");
 	copy_text(s->address, sizeof s->address, own_address(inspect, mode ? mode : ""));
 }
 
-int container_inspect(struct docker *d, const char *name, struct container_state *out,
-		      struct err *err)
+int container_inspect(struct docker *d, const char *name, struct container_state *out, struct err *err)
+{
+	return container_inspect_for(d, name, DOCKER_TIMEOUT_MS, out, err);
+}
+
+int container_inspect_for(struct docker *d, const char *name, int64_t timeout_ms, struct container_state *out,
+			  struct err *err)
 {
 	struct container_state s = { 0 };
 
-	if (fetch(d, name, &s.inspect, err) < 0)
+	if (fetch(d, name, timeout_ms, &s.inspect, err) < 0)
 		return err_wrap(err, "inspect container %s", name);
 	if (read_inspect(s.inspect, &s, err) < 0) {
 		container_state_clear(&s);
 		return err_wrap(err, "inspect container %s: Docker's answer", name);
 	}
-	borrow_address(d, &s);
+	borrow_address(d, &s, timeout_ms);
 	*out = s;
 	return 0;
 }

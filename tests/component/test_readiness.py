@@ -1,9 +1,13 @@
 """Probes, rise and fall, timeouts: when /healthz says 200, and why not."""
 
+import contextlib
 import json
+import os
+import signal
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from lab import Engine, Registry, images
@@ -195,6 +199,31 @@ def test_a_hung_docker_starves_the_watchdog_only_after_its_deadlines(up, world):
     time.sleep(2)
     assert len(notify.said("WATCHDOG=1")) > before
     docker(world, "unpause", "web")
+
+
+def processes_of(container):
+    for cgroup in Path("/proc").glob("[0-9]*/cgroup"):
+        with contextlib.suppress(OSError):
+            if container in cgroup.read_text():
+                yield int(cgroup.parent.name)
+
+
+def test_while_docker_hangs_the_app_is_asked_where_it_was(up, world):
+    """Neither a wrong 503 nor a wrong 200."""
+    engine = world[1]
+    service = up()
+    service.ready()
+    app = list(processes_of(engine.inspect("web")["Id"]))
+    with engine.hanging():
+        until = time.monotonic() + 7
+        while time.monotonic() < until:
+            assert service.health()[0] == 200, service.err
+            time.sleep(0.1)
+        for pid in app:
+            os.kill(pid, signal.SIGKILL)
+        reason = service.wait_health("unhealthy", timeout=15)["reason"]
+        assert "connect to" in reason
+    service.wait_health(200, timeout=20)
 
 
 def test_metrics_and_livez_answer_while_not_ready(up, world):

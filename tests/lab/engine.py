@@ -332,6 +332,16 @@ class Engine:
         """SIGTERM to the daemon, as systemctl stop sends; start() begins again on its data."""
         self._signal(signal.SIGTERM)
 
+    @contextlib.contextmanager
+    def hanging(self):
+        """The daemon answers nobody meanwhile, and nobody is told that it has gone."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
+            self._daemon.send_signal(signal.SIGCONT)  # nsenter stops with its child
+
     def _signal(self, number):
         os.kill(self.pid, number)
         self._daemon.wait(STOP_TIMEOUT_S)
